@@ -37,7 +37,10 @@ type Reader interface {
 	// Release says that nothing before to will be asked for again, so that the
 	// log can let go of the files that hold it.
 	Release(to record.Position)
-	// Lag returns how many bytes of the log lie behind the position.
+	// Position returns the cursor: the place of the next record.
+	Position() record.Position
+	// Lag returns how many bytes of the log lie behind a position that Release
+	// has not passed. It may be called from any goroutine.
 	Lag(from record.Position) int64
 	// Close ends the use of the reader.
 	Close() error

@@ -30,8 +30,9 @@ type Record struct {
 	Time int64
 	// Line is the text without its newline. It points into the batch's memory.
 	Line []byte
-	// Resume is the offset, in the batch's generation, from which a reader gets
-	// what follows this record, after it has passed over Skip complete records.
+	// Resume is the offset, in the generation of the batch's End, from which a
+	// reader gets what follows this record, after it has passed over Skip
+	// complete records.
 	Resume int64
 	// Skip is above zero only while a line of the other stream is still being
 	// joined from its parts: Resume then lies before that line's first part.
@@ -43,18 +44,14 @@ type Record struct {
 
 // Generation names one file of a log that is rotated: its inode, and a checksum
 // of its first Len bytes, so that it is found again after a rename, a copy or a
-// compression, and so that a reused inode is not taken for it.
+// compression, and so that a reused inode is not taken for it. The bytes are
+// the first record, whose time no other generation shares; a generation that
+// has no record yet goes by its inode alone.
 type Generation struct {
 	Inode uint64
 	Len   uint32
 	Sum   uint64
 }
-
-// FingerprintLen is how many of a generation's first bytes its checksum covers
-// once it has so many. A json-file record's timestamp lies well within them or
-// makes the first record longer than them, in which case the text itself tells
-// generations apart.
-const FingerprintLen = 512
 
 // Position is a place in a container's log: the next record to read is the one
 // after Skip complete records from offset Off of generation Gen. The zero value

@@ -1,0 +1,258 @@
+package adaptertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Format tells how a server finds lines in what it receives.
+type Format struct {
+	// Split returns the first message in data and the length of it and its
+	// framing, 0 when it is not complete. Datagrams are not split.
+	Split func(data []byte) (length int, message []byte)
+	// Line returns the line in a message. It runs outside the test's goroutine.
+	Line func(message []byte) []byte
+}
+
+// SplitNewline is the Split of messages that end with a newline.
+func SplitNewline(data []byte) (length int, message []byte) {
+	i := bytes.IndexByte(data, '\n')
+	return i + 1, data[:max(i, 0)]
+}
+
+// Sizes of a server that resets: how much it reads first, and its receive
+// buffer, so small that the sender is stopped soon after.
+const (
+	resetAfter  = 300_000
+	smallBuffer = 16 << 10
+)
+
+// TCPServer is a Server over TCP or TLS, for protocols without answers.
+type TCPServer struct {
+	address string
+	format  Format
+	config  *tls.Config
+	mode    Mode
+	running sync.WaitGroup
+	// ended is closed when the test is over.
+	ended chan struct{}
+
+	mu sync.Mutex
+	// conns are all connections in the order of their beginning; closed says
+	// that no more are taken. Guarded by mu.
+	conns  []*serverConn
+	closed bool
+}
+
+// serverConn is one connection to a TCPServer.
+type serverConn struct {
+	conn net.Conn
+	// lines and rest, what follows the last complete message, are guarded by
+	// the server's mu.
+	lines [][]byte
+	rest  []byte
+}
+
+// StartTCP starts a server on a free port of the loopback, with TLS if config is
+// not nil.
+func StartTCP(t *testing.T, mode Mode, config *tls.Config, format Format) *TCPServer {
+	t.Helper()
+	listenConfig := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		if mode != Resets && mode != Mute {
+			return nil
+		}
+		var err error
+		return errors.Join(raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, smallBuffer)
+		}), err)
+	}}
+	listener, err := listenConfig.Listen(context.Background(), "tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &TCPServer{address: listener.Addr().String(), format: format, config: config, mode: mode, ended: make(chan struct{})}
+	if mode == Refuses {
+		_ = listener.Close()
+		return s
+	}
+	s.running.Go(func() { s.accept(listener) })
+	t.Cleanup(func() {
+		_ = listener.Close()
+		close(s.ended)
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.HangUp()
+		s.running.Wait()
+	})
+	return s
+}
+
+// Address implements Server.
+func (s *TCPServer) Address() string { return s.address }
+
+// Lines implements Server: first all lines of the first connection.
+func (s *TCPServer) Lines() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines [][]byte
+	for _, c := range s.conns {
+		lines = append(lines, c.lines...)
+	}
+	return lines
+}
+
+// Count implements Server.
+func (s *TCPServer) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, c := range s.conns {
+		n += len(c.lines)
+	}
+	return n
+}
+
+// Connections returns how many connections there have been.
+func (s *TCPServer) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// HangUp closes every connection.
+func (s *TCPServer) HangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		_ = c.conn.Close()
+	}
+}
+
+func (s *TCPServer) accept(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		c := &serverConn{conn: conn}
+		first := len(s.conns) == 0
+		s.conns = append(s.conns, c)
+		if s.closed {
+			_ = conn.Close()
+		}
+		s.mu.Unlock()
+		s.running.Go(func() { s.serve(c, first) })
+	}
+}
+
+func (s *TCPServer) serve(c *serverConn, first bool) {
+	defer func() { _ = c.conn.Close() }()
+	conn := c.conn
+	if s.mode == Resets && first {
+		conn = &resettingConn{TCPConn: conn.(*net.TCPConn)}
+	}
+	if s.config != nil {
+		secure := tls.Server(conn, s.config)
+		if secure.Handshake() != nil {
+			return
+		}
+		conn = secure
+	}
+	if s.mode == Mute {
+		<-s.ended
+		return
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(buf)
+		s.take(c, buf[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+// take finds the complete messages.
+func (s *TCPServer) take(c *serverConn, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.rest = append(c.rest, data...)
+	for len(c.rest) > 0 {
+		length, message := s.format.Split(c.rest)
+		if length == 0 {
+			break
+		}
+		c.lines = append(c.lines, bytes.Clone(s.format.Line(message)))
+		c.rest = c.rest[length:]
+	}
+}
+
+// resettingConn reads resetAfter bytes, lets the sender fill the receive buffer,
+// and resets the connection. What the buffer holds is read without making room
+// in it, so that every byte that the kernel acknowledged is read and none is
+// acknowledged after.
+type resettingConn struct {
+	*net.TCPConn
+	read    int
+	peeked  []byte
+	stopped bool
+}
+
+func (c *resettingConn) Read(p []byte) (int, error) {
+	if c.read < resetAfter {
+		n, err := c.TCPConn.Read(p)
+		c.read += n
+		return n, err
+	}
+	if !c.stopped {
+		c.stopped = true
+		c.peeked = c.peekAll()
+	}
+	n := copy(p, c.peeked)
+	if c.peeked = c.peeked[n:]; n > 0 {
+		return n, nil
+	}
+	_ = c.SetLinger(0)
+	_ = c.Close()
+	return 0, io.EOF
+}
+
+// peekAll returns what the kernel holds once that grows no more.
+func (c *resettingConn) peekAll() []byte {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	buf := make([]byte, 8<<20)
+	held, same := -1, 0
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for same < 8 {
+		<-tick.C
+		before := held
+		if raw.Control(func(fd uintptr) {
+			held, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		}) != nil {
+			return nil
+		}
+		if err != nil {
+			held = 0
+		}
+		if same++; held != before {
+			same = 0
+		}
+	}
+	return buf[:held]
+}

@@ -1,0 +1,17 @@
+// Package all is the one list of adapters.
+package all
+
+import (
+	"tallyman/adapters"
+	"tallyman/adapters/raw"
+	"tallyman/adapters/syslog"
+)
+
+// List returns every adapter that a route can name. A new adapter is one more
+// line here.
+func List() []adapters.Description {
+	return []adapters.Description{
+		syslog.Description(),
+		raw.Description(),
+	}
+}

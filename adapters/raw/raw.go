@@ -1,0 +1,41 @@
+// Package raw sends records as text that a template makes, by default the bare
+// lines, over UDP, TCP or TLS.
+package raw
+
+import (
+	"slices"
+
+	"tallyman/adapters"
+	"tallyman/adapters/transport"
+	"tallyman/adapters/transport/wire"
+)
+
+// defaultFormat is each line and a newline.
+const defaultFormat = "{{.Data}}\n"
+
+// Description lists the adapter.
+func Description() adapters.Description {
+	return adapters.Description{
+		Name:       "raw",
+		Summary:    "Sends each line as it is, or as a Go template makes it.",
+		Transports: wire.Transports(),
+		Aliases:    map[string]string{"tcp": "tcp", "udp": "udp", "tls": "tls"},
+		Options: slices.Concat([]adapters.Option{{
+			Name: "format", Default: defaultFormat, Env: "RAW_FORMAT",
+			Help: "Go template of a message, with .Container, .Source, .Data, .Time and the function toJSON. " +
+				"Nothing is added to what it makes: it ends with a newline if messages are to.",
+		}}, wire.Options()),
+		New: func(c adapters.Config) (adapters.Adapter, error) {
+			return newAdapter(c, transport.Limits{})
+		},
+	}
+}
+
+// newAdapter makes the adapter with the given bounds.
+func newAdapter(c adapters.Config, limits transport.Limits) (adapters.Adapter, error) {
+	e, err := newEncoder(c.Options["format"])
+	if err != nil {
+		return nil, err
+	}
+	return wire.New(c, e, limits)
+}

@@ -1,0 +1,81 @@
+package transport
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// setUserTimeout makes the kernel end a connection whose data stays without
+// acknowledgement for d (RFC 5482; TCP_USER_TIMEOUT in tcp(7)).
+func setUserTimeout(raw syscall.RawConn, d time.Duration) error {
+	var err error
+	if controlErr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	}); controlErr != nil {
+		return fmt.Errorf("setting TCP_USER_TIMEOUT: %w", controlErr)
+	}
+	if err != nil {
+		return fmt.Errorf("setting TCP_USER_TIMEOUT: %w", err)
+	}
+	return nil
+}
+
+// tcpClose is the state of a connection that has ended (include/net/tcp_states.h).
+const tcpClose = 7
+
+// sendQueue asks the kernel how much of a socket's data is not acknowledged.
+type sendQueue struct {
+	raw syscall.RawConn
+	// ask is made once, so that a reading allocates nothing.
+	ask func(fd uintptr)
+
+	mu sync.Mutex
+	// left and ok are the last reading; guarded by mu.
+	left uint32
+	ok   bool
+}
+
+func newSendQueue(conn *net.TCPConn) (*sendQueue, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("reaching the socket: %w", err)
+	}
+	q := &sendQueue{raw: raw}
+	q.ask = q.askFD
+	return q, nil
+}
+
+// unacked returns how many bytes are unsent or unacknowledged. It is not ok
+// once the socket is closed on either side's reset: what the queue holds then
+// says nothing of what arrived.
+func (q *sendQueue) unacked() (left uint64, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.raw.Control(q.ask) != nil {
+		return 0, false
+	}
+	return uint64(q.left), q.ok
+}
+
+func (q *sendQueue) askFD(fd uintptr) {
+	q.ok = false
+	left, err := unix.IoctlGetUint32(int(fd), unix.SIOCOUTQ)
+	if err != nil {
+		return
+	}
+	// The state is asked for after the queue, so that a reset in between voids
+	// the reading. It is the first byte of struct tcp_info.
+	info, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return
+	}
+	var head [4]byte
+	binary.NativeEndian.PutUint32(head[:], uint32(info))
+	q.left, q.ok = left, head[0] != tcpClose
+}

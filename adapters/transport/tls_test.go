@@ -1,0 +1,160 @@
+package transport_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tallyman/adapters"
+	"tallyman/adapters/adaptertest"
+	"tallyman/adapters/transport"
+)
+
+func tlsConfig(address string, o *transport.TLSOptions) transport.Config {
+	return transport.Config{
+		Address: address, TLS: o, Partial: adapters.Partial, Closed: adapters.ErrClosed,
+	}
+}
+
+// send sends one frame and returns what became of it.
+func send(t *testing.T, c transport.Config) error {
+	t.Helper()
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s, err := transport.NewStream(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }()
+	dst, ends, err := s.Begin(t.Context())
+	if err != nil {
+		return err
+	}
+	dst = append(dst, "hello\n"...)
+	result := make(chan error, 1)
+	s.Commit(t.Context(), dst, append(ends, uint32(len(dst))), func(err error) { result <- err })
+	s.Flush(t.Context())
+	return <-result
+}
+
+func startServer(t *testing.T, config *tls.Config) *adaptertest.TCPServer {
+	t.Helper()
+	return adaptertest.StartTCP(t, adaptertest.Serves, config, adaptertest.Format{
+		Split: adaptertest.SplitNewline, Line: func(message []byte) []byte { return message },
+	})
+}
+
+func TestTLSTrust(t *testing.T) {
+	certificates := adaptertest.NewCertificates(t)
+	f := func(name string, o transport.TLSOptions, want string) {
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t, certificates.Server)
+			err := send(t, tlsConfig(server.Address(), &o))
+			if want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				adaptertest.Eventually(t, 10*time.Second, "the line arrives",
+					func() bool { return server.Count() == 1 })
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Fatalf("got %v, want %s", err, want)
+			}
+			if server.Count() != 0 {
+				t.Fatal("the line arrived all the same")
+			}
+		})
+	}
+	ca := []string{certificates.CAFile}
+	f("own authority", transport.TLSOptions{CAFiles: ca}, "")
+	f("own authority alone", transport.TLSOptions{CAFiles: ca, NoSystemRoots: true}, "")
+	f("unknown authority", transport.TLSOptions{}, "certificate signed by unknown authority")
+	f("any certificate", transport.TLSOptions{InsecureSkipVerify: true}, "")
+	f("other name", transport.TLSOptions{CAFiles: ca, ServerName: "localhost"}, "")
+	f("wrong name", transport.TLSOptions{CAFiles: ca, ServerName: "example.org"}, "not example.org")
+}
+
+func TestTLSVersion(t *testing.T) {
+	certificates := adaptertest.NewCertificates(t)
+	config := certificates.Server.Clone()
+	config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	server := startServer(t, config)
+	err := send(t, tlsConfig(server.Address(), &transport.TLSOptions{CAFiles: []string{certificates.CAFile}}))
+	if err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Fatalf("got %v, want a refusal of TLS 1.1", err)
+	}
+}
+
+// A server that wants a client certificate gets it; where it refuses, nothing is
+// said to be delivered, though in TLS 1.3 it refuses after the handshake and its
+// kernel acknowledges everything.
+func TestTLSClientCertificate(t *testing.T) {
+	certificates := adaptertest.NewCertificates(t)
+	f := func(name string, version uint16, tickets, certificate bool) {
+		t.Run(name, func(t *testing.T) {
+			config := certificates.Server.Clone()
+			config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, certificates.Authority
+			config.MaxVersion, config.SessionTicketsDisabled = version, !tickets
+			server := startServer(t, config)
+			o := transport.TLSOptions{CAFiles: []string{certificates.CAFile}}
+			if certificate {
+				o.CertFile, o.KeyFile = certificates.CertFile, certificates.KeyFile
+			}
+			err := send(t, tlsConfig(server.Address(), &o))
+			if certificate {
+				if err != nil {
+					t.Fatal(err)
+				}
+				adaptertest.Eventually(t, 10*time.Second, "the line arrives",
+					func() bool { return server.Count() == 1 })
+				return
+			}
+			if err == nil || server.Count() != 0 {
+				t.Fatalf("got %v, want a refusal for want of a certificate", err)
+			}
+		})
+	}
+	f("1.2 with", tls.VersionTLS12, true, true)
+	f("1.2 without", tls.VersionTLS12, true, false)
+	f("1.3 with", tls.VersionTLS13, true, true)
+	f("1.3 without", tls.VersionTLS13, true, false)
+	f("1.3 with, no tickets", tls.VersionTLS13, false, true)
+	f("1.3 without, no tickets", tls.VersionTLS13, false, false)
+}
+
+// A server that accepts and says nothing holds a dial up no longer than its
+// deadline or its context.
+func TestSilentHandshake(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	f := func(timeout time.Duration, ctx context.Context, want error) {
+		t.Helper()
+		c := tlsConfig(listener.Addr().String(), &transport.TLSOptions{})
+		c.Limits.DialTimeout = timeout
+		s, err := transport.NewStream(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err = s.Begin(ctx); !errors.Is(err, want) {
+			t.Fatalf("got %v, want %v", err, want)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f(30*time.Millisecond, t.Context(), context.DeadlineExceeded)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := time.AfterFunc(30*time.Millisecond, cancel)
+	defer stop.Stop()
+	f(time.Hour, ctx, context.Canceled)
+}

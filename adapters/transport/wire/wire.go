@@ -1,0 +1,182 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"tallyman/adapters"
+	"tallyman/adapters/transport"
+	"tallyman/collector/record"
+)
+
+// Encoder turns records into messages. It is called by one goroutine at a time.
+type Encoder interface {
+	// Begin is called before the records of a batch, all of them of container c.
+	Begin(c *record.Container)
+	// Append appends the message of r to dst, framed as the transport needs it,
+	// and keeps no part of either. An error, to be made by adapters.Permanent,
+	// rejects the record; dst then comes back as it was.
+	Append(dst []byte, r *record.Record) ([]byte, error)
+}
+
+// New returns the adapter that sends encoder's messages to c.Address over
+// c.Transport, with the options that Options lists. It does not connect. The
+// zero value of limits has the defaults; limits.MaxDatagram is an option and
+// not read.
+func New(c adapters.Config, encoder Encoder, limits transport.Limits) (adapters.Adapter, error) {
+	config := transport.Config{
+		Address: c.Address, Limits: limits.WithDefaults(),
+		Partial: adapters.Partial, Closed: adapters.ErrClosed,
+	}
+	switch c.Transport {
+	case "udp":
+		var err error
+		if config.Limits.MaxDatagram, err = maxDatagram(c.Options); err != nil {
+			return nil, err
+		}
+		datagram, err := transport.NewDatagram(config)
+		if err != nil {
+			return nil, err
+		}
+		return &datagramAdapter{
+			datagram: datagram, encoder: encoder, logger: c.Logger,
+			address: c.Address, most: config.Limits.MaxDatagram,
+		}, nil
+	case "tls":
+		config.TLS = tlsOptions(c.Options)
+	case "tcp":
+	default:
+		return nil, fmt.Errorf("unknown transport %q", c.Transport)
+	}
+	stream, err := transport.NewStream(config)
+	if err != nil {
+		return nil, err
+	}
+	return &streamAdapter{stream: stream, encoder: encoder, gather: config.Limits.Gather}, nil
+}
+
+// streamAdapter sends over TCP or TLS.
+type streamAdapter struct {
+	stream  *transport.Stream
+	encoder Encoder
+	gather  int
+}
+
+// Send encodes the batch behind what is gathered already.
+func (a *streamAdapter) Send(ctx context.Context, b *record.Batch, done func(error)) {
+	dst, ends, err := a.stream.Begin(ctx)
+	if err != nil {
+		done(err)
+		return
+	}
+	a.encoder.Begin(b.Container)
+	var rejects []adapters.Reject
+	for i := range b.Records {
+		if dst, err = a.encoder.Append(dst, &b.Records[i]); err != nil {
+			rejects = append(rejects, reject(i, err))
+		}
+		// A rejected record is a frame of no length, so that frames and records
+		// have the same numbers.
+		ends = append(ends, uint32(len(dst)))
+		if len(dst) >= a.gather {
+			var ok bool
+			if dst, ends, ok = a.stream.Spill(ctx, dst, ends); !ok {
+				break
+			}
+		}
+	}
+	if rejects != nil {
+		done = withRejects(done, rejects)
+	}
+	a.stream.Commit(ctx, dst, ends, done)
+}
+
+// Flush writes what is gathered.
+func (a *streamAdapter) Flush(ctx context.Context) { a.stream.Flush(ctx) }
+
+// Close delivers what is in flight and disconnects.
+func (a *streamAdapter) Close(ctx context.Context) error { return a.stream.Close(ctx) }
+
+// datagramAdapter sends over UDP.
+type datagramAdapter struct {
+	datagram *transport.Datagram
+	encoder  Encoder
+	logger   *slog.Logger
+	address  string
+	most     int
+	// told says that a cut message was logged.
+	told bool
+}
+
+// Send sends every message of the batch at once.
+func (a *datagramAdapter) Send(ctx context.Context, b *record.Batch, done func(error)) {
+	message, err := a.datagram.Begin(ctx)
+	if err != nil {
+		done(err)
+		return
+	}
+	a.encoder.Begin(b.Container)
+	var rejects []adapters.Reject
+	var failure error
+	for i := range b.Records {
+		if message, err = a.encoder.Append(message[:0], &b.Records[i]); err != nil {
+			rejects = append(rejects, reject(i, err))
+			continue
+		}
+		if err = a.datagram.Send(message); errors.Is(err, transport.ErrTooLong) {
+			rejects = append(rejects, reject(i, adapters.Permanent("too_long", err)))
+		} else if err != nil {
+			failure = adapters.Partial(i, err)
+			break
+		}
+	}
+	a.datagram.Keep(message)
+	if a.datagram.Cut() > 0 && !a.told {
+		a.told = true
+		a.logger.Warn("cutting messages that are too long for a datagram",
+			"address", a.address, "max_bytes", a.most)
+	}
+	if rejects != nil {
+		done = withRejects(done, rejects)
+	}
+	done(failure)
+}
+
+// Flush has nothing to do: nothing is gathered.
+func (a *datagramAdapter) Flush(context.Context) {}
+
+// Close closes the socket.
+func (a *datagramAdapter) Close(context.Context) error {
+	if n := a.datagram.Cut(); n > 0 {
+		a.logger.Info("messages were cut to fit into a datagram", "address", a.address, "messages", n)
+	}
+	a.datagram.Close()
+	return nil
+}
+
+// reject makes the Reject of a record that could not be encoded or sent.
+func reject(index int, err error) adapters.Reject {
+	var permanent *adapters.PermanentError
+	if errors.As(err, &permanent) {
+		return adapters.Reject{Index: index, Reason: permanent.Reason, Err: err}
+	}
+	return adapters.Reject{Index: index, Reason: "encoding", Err: err}
+}
+
+// withRejects adds the rejects of a batch to what is told of it. A PartialError
+// has no place for them, so it ends before the first one: records behind it may
+// be sent twice, and no reject goes uncounted.
+func withRejects(done func(error), rejects []adapters.Reject) func(error) {
+	return func(err error) {
+		var partial *adapters.PartialError
+		switch {
+		case err == nil:
+			err = adapters.Rejected(rejects)
+		case errors.As(err, &partial):
+			err = adapters.Partial(min(partial.Settled, rejects[0].Index), partial.Err)
+		}
+		done(err)
+	}
+}

@@ -1,0 +1,129 @@
+package checkpoint
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"tallyman/collector/record"
+)
+
+// version is that of the file's format. A file of another version is not read.
+const version = 1
+
+// appendLocked appends the file's content to dst: one position a line, so that
+// people can read and compare it.
+func (s *Store) appendLocked(dst []byte) []byte {
+	s.orderLocked()
+	dst = append(dst, "{\"version\":"...)
+	dst = strconv.AppendInt(dst, version, 10)
+	dst = append(dst, ",\n\"containers\":{"...)
+	for i, c := range s.containerOrder {
+		dst = appendKey(dst, i, c.id)
+		dst = append(dst, "{\"name\":"...)
+		dst = appendString(dst, c.name)
+		dst = append(dst, ",\"seen\":"...)
+		dst = appendTime(dst, c.seen)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, "\n},\n\"routes\":{"...)
+	for i, r := range s.routeOrder {
+		dst = appendKey(dst, i, r.identity)
+		dst = append(dst, "{\"description\":"...)
+		dst = appendString(dst, r.description)
+		dst = append(dst, ",\"first\":"...)
+		dst = appendTime(dst, r.first)
+		dst = append(dst, ",\"seen\":"...)
+		dst = appendTime(dst, r.seen)
+		dst = append(dst, ",\"positions\":{"...)
+		for j, e := range r.order {
+			dst = appendKey(dst, j, e.container)
+			dst = appendPosition(dst, e.position)
+			dst = append(dst, ",\"updated\":"...)
+			dst = appendTime(dst, e.updated)
+			dst = append(dst, '}')
+		}
+		dst = append(dst, "}}"...)
+	}
+	return append(dst, "\n}}\n"...)
+}
+
+// appendKey appends a key on a line of its own, after a comma unless it is the
+// first of its object.
+func appendKey(dst []byte, index int, key string) []byte {
+	if index > 0 {
+		dst = append(dst, ',')
+	}
+	dst = append(dst, '\n')
+	dst = appendString(dst, key)
+	return append(dst, ':')
+}
+
+// appendPosition appends a position without the closing brace. The checksum is
+// text, since many readers of JSON cannot hold a number of 64 bits; inodes and
+// offsets are far smaller in practice.
+func appendPosition(dst []byte, p record.Position) []byte {
+	dst = append(dst, "{\"inode\":"...)
+	dst = strconv.AppendUint(dst, p.Gen.Inode, 10)
+	dst = append(dst, ",\"len\":"...)
+	dst = strconv.AppendUint(dst, uint64(p.Gen.Len), 10)
+	dst = append(dst, ",\"sum\":\""...)
+	const digits = "0123456789abcdef"
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[p.Gen.Sum>>shift&15])
+	}
+	dst = append(dst, "\",\"off\":"...)
+	dst = strconv.AppendInt(dst, p.Off, 10)
+	if p.Skip > 0 {
+		dst = append(dst, ",\"skip\":"...)
+		dst = strconv.AppendUint(dst, uint64(p.Skip), 10)
+	}
+	return dst
+}
+
+// appendTime appends a time in whole seconds, which is enough for people and
+// for forgetting. A year that RFC 3339 cannot write would make the whole file
+// unreadable; a clock that tells one is wrong anyway.
+func appendTime(dst []byte, t time.Time) []byte {
+	t = t.UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
+		t = time.Time{}
+	}
+	dst = append(dst, '"')
+	dst = t.AppendFormat(dst, time.RFC3339)
+	return append(dst, '"')
+}
+
+// appendString appends s as a JSON string. What is not UTF-8 cannot be kept.
+func appendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	plain := 0
+	for i := 0; i < len(s); {
+		b := s[i]
+		if b < utf8.RuneSelf {
+			if b >= ' ' && b != '"' && b != '\\' {
+				i++
+				continue
+			}
+			dst = append(dst, s[plain:i]...)
+			const digits = "0123456789abcdef"
+			if b < ' ' {
+				dst = append(dst, '\\', 'u', '0', '0', digits[b>>4], digits[b&15])
+			} else {
+				dst = append(dst, '\\', b)
+			}
+			i++
+			plain = i
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			dst = append(dst, s[plain:i]...)
+			dst = append(dst, "\ufffd"...)
+			plain = i + 1
+		}
+		i += size
+	}
+	dst = append(dst, s[plain:]...)
+	return append(dst, '"')
+}

@@ -1,0 +1,290 @@
+// Package checkpoint keeps on disk how far each route has delivered each
+// container's log, so that a restart goes on from there.
+//
+// All positions of a host are one JSON file, small enough to be written whole:
+// to a temporary file that is synced and renamed over the old one, so that a
+// crash at any moment leaves the old positions or the new ones, never a mixture.
+package checkpoint
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"tallyman/collector/record"
+)
+
+// seenGrain is how much newer the time a route or container was last seen must
+// be for that alone to make the file worth writing. It keeps a quiet host's
+// disk quiet, and is small beside the days after which anything is forgotten.
+const seenGrain = time.Hour
+
+// Store holds the positions of all routes. Its methods may be called from any
+// goroutine.
+type Store struct {
+	dir   string
+	log   *slog.Logger
+	files files
+
+	// saving is held during Save, and so during its I/O. It guards lock and the
+	// buffer, and is taken before mu.
+	saving sync.Mutex
+	lock   *folderLock
+	buffer []byte
+
+	// mu guards what is below. No I/O happens under it.
+	mu         sync.Mutex
+	containers map[string]*container
+	routes     map[string]*route
+	// containerOrder and routeOrder hold the same, ordered for the file, as do
+	// the orders of the routes while ordered is true.
+	containerOrder []*container
+	routeOrder     []*route
+	ordered        bool
+	// changes counts the changes, saved is its value in the last file written.
+	changes, saved uint64
+}
+
+// container is what people want to read of a container, and when it was last
+// known to exist.
+type container struct {
+	id, name string
+	seen     time.Time
+	// written is the value of seen that made or will make it into the file.
+	written time.Time
+}
+
+type route struct {
+	identity, description string
+	first, seen, written  time.Time
+	positions             map[string]*entry
+	order                 []*entry
+}
+
+type entry struct {
+	container string
+	position  record.Position
+	updated   time.Time
+}
+
+func newStore(dir string, logger *slog.Logger, files files) *Store {
+	return &Store{
+		dir: dir, log: logger, files: files,
+		containers: map[string]*container{}, routes: map[string]*route{},
+	}
+}
+
+// Meet tells the store of a route that is in use now, and returns when this
+// host first had it. The description is for people who read the file; it must
+// hold no secret.
+func (s *Store) Meet(identity, description string, now time.Time) (first time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.routeLocked(identity, now)
+	if r.description != description {
+		r.description = description
+		s.changes++
+	}
+	s.seeRouteLocked(r, now)
+	return r.first
+}
+
+// Set notes that everything before the position has been delivered. The name is
+// for people who read the file.
+func (s *Store) Set(route, containerID, name string, position record.Position, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.containerLocked(containerID, now)
+	if c.name != name {
+		c.name = name
+		s.changes++
+	}
+	s.seeContainerLocked(c, now)
+	r := s.routeLocked(route, now)
+	s.seeRouteLocked(r, now)
+	e, ok := r.positions[containerID]
+	if !ok {
+		e = &entry{container: containerID}
+		r.positions[containerID] = e
+		s.ordered = false
+	}
+	if !ok || e.position != position {
+		e.position, e.updated = position, now
+		s.changes++
+	}
+}
+
+// Get returns the position that Set was last given, in this life of the agent
+// or in an earlier one.
+func (s *Store) Get(route, containerID string) (record.Position, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.routes[route]
+	if !ok {
+		return record.Position{}, false
+	}
+	e, ok := r.positions[containerID]
+	if !ok {
+		return record.Position{}, false
+	}
+	return e.position, true
+}
+
+// Delete forgets one position.
+func (s *Store) Delete(route, containerID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.routes[route]
+	if !ok {
+		return
+	}
+	if _, ok := r.positions[containerID]; ok {
+		delete(r.positions, containerID)
+		s.ordered = false
+		s.changes++
+	}
+}
+
+// Seen tells the store which routes and containers exist now, so that Forget
+// keeps them. Those it has never heard of are left out.
+func (s *Store) Seen(now time.Time, routes, containerIDs []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, identity := range routes {
+		if r, ok := s.routes[identity]; ok {
+			s.seeRouteLocked(r, now)
+		}
+	}
+	for _, id := range containerIDs {
+		if c, ok := s.containers[id]; ok {
+			s.seeContainerLocked(c, now)
+		}
+	}
+}
+
+// Forgotten is a route or a container whose positions were dropped.
+type Forgotten struct {
+	// Route is the identity of a route, with its description; empty when it is
+	// a container that was forgotten.
+	Route, Description string
+	// Container is the id of a container, with its name; empty when it is a
+	// route that was forgotten.
+	Container, Name string
+	// Seen is when it was last known to exist.
+	Seen time.Time
+	// Positions is how many positions went with it.
+	Positions int
+}
+
+// Forget drops the positions of containers and routes that were last seen
+// longer ago than is to be kept, and returns what it dropped.
+func (s *Store) Forget(now time.Time, keepContainers, keepRoutes time.Duration) []Forgotten {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var gone []Forgotten
+	for identity, r := range s.routes {
+		if now.Sub(r.seen) > keepRoutes {
+			gone = append(gone, Forgotten{
+				Route: identity, Description: r.description, Seen: r.seen, Positions: len(r.positions),
+			})
+			delete(s.routes, identity)
+		}
+	}
+	for id, c := range s.containers {
+		if now.Sub(c.seen) <= keepContainers {
+			continue
+		}
+		f := Forgotten{Container: id, Name: c.name, Seen: c.seen}
+		for _, r := range s.routes {
+			if _, ok := r.positions[id]; ok {
+				delete(r.positions, id)
+				f.Positions++
+			}
+		}
+		delete(s.containers, id)
+		gone = append(gone, f)
+	}
+	if len(gone) > 0 {
+		s.ordered = false
+		s.changes++
+	}
+	slices.SortFunc(gone, func(a, b Forgotten) int {
+		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Container, b.Container))
+	})
+	return gone
+}
+
+// Dirty reports whether there are changes that are not on disk.
+func (s *Store) Dirty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes != s.saved
+}
+
+func (s *Store) routeLocked(identity string, now time.Time) *route {
+	r, ok := s.routes[identity]
+	if !ok {
+		r = &route{identity: identity, first: now, seen: now, written: now, positions: map[string]*entry{}}
+		s.routes[identity] = r
+		s.ordered = false
+		s.changes++
+	}
+	return r
+}
+
+func (s *Store) containerLocked(id string, now time.Time) *container {
+	c, ok := s.containers[id]
+	if !ok {
+		c = &container{id: id, seen: now, written: now}
+		s.containers[id] = c
+		s.ordered = false
+		s.changes++
+	}
+	return c
+}
+
+func (s *Store) seeRouteLocked(r *route, now time.Time) {
+	if now.After(r.seen) {
+		r.seen = now
+	}
+	if r.seen.Sub(r.written) >= seenGrain {
+		r.written = r.seen
+		s.changes++
+	}
+}
+
+func (s *Store) seeContainerLocked(c *container, now time.Time) {
+	if now.After(c.seen) {
+		c.seen = now
+	}
+	if c.seen.Sub(c.written) >= seenGrain {
+		c.written = c.seen
+		s.changes++
+	}
+}
+
+// orderLocked brings the ordered slices up to date. Containers come and go
+// rarely, so a save mostly finds them as they are.
+func (s *Store) orderLocked() {
+	if s.ordered {
+		return
+	}
+	s.containerOrder = s.containerOrder[:0]
+	for _, c := range s.containers {
+		s.containerOrder = append(s.containerOrder, c)
+	}
+	slices.SortFunc(s.containerOrder, func(a, b *container) int { return cmp.Compare(a.id, b.id) })
+	s.routeOrder = s.routeOrder[:0]
+	for _, r := range s.routes {
+		s.routeOrder = append(s.routeOrder, r)
+		r.order = r.order[:0]
+		for _, e := range r.positions {
+			r.order = append(r.order, e)
+		}
+		slices.SortFunc(r.order, func(a, b *entry) int { return cmp.Compare(a.container, b.container) })
+	}
+	slices.SortFunc(s.routeOrder, func(a, b *route) int { return cmp.Compare(a.identity, b.identity) })
+	s.ordered = true
+}

@@ -1,0 +1,315 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"tallyman/collector/engine"
+	"tallyman/collector/record"
+)
+
+// Config is what a Collector is made from.
+type Config struct {
+	Engine engine.Engine
+	// Open is called when the engine has answered, and again from time to time
+	// as long as it fails.
+	Open Opener
+	// Found is called with each container's log when it is first known and again
+	// after each change of the container. Calls for one container are made one
+	// after another.
+	Found func(Log)
+	// Reconcile is how often the list of containers is compared with what the
+	// events have told; 0 stands for a minute.
+	Reconcile time.Duration
+	Logger    *slog.Logger
+}
+
+// Collector keeps the list of an engine's containers and opens their logs.
+type Collector struct {
+	cfg   Config
+	queue *refreshQueue
+	// listed is closed after the first list has been worked off.
+	listed chan struct{}
+
+	// mu guards all below.
+	mu         sync.Mutex
+	source     Source // nil until it could be opened
+	sourceErr  error
+	containers map[string]*record.Container
+	logs       map[string]Log
+	unreadable map[string]Unreadable
+	connected  bool
+	problem    string
+	info       engine.Info
+}
+
+// New returns a Collector that does nothing until Run.
+func New(cfg Config) *Collector {
+	if cfg.Reconcile == 0 {
+		cfg.Reconcile = time.Minute
+	}
+	return &Collector{
+		cfg:        cfg,
+		queue:      newRefreshQueue(),
+		listed:     make(chan struct{}),
+		containers: make(map[string]*record.Container),
+		logs:       make(map[string]Log),
+		unreadable: make(map[string]Unreadable),
+		problem:    "the engine has not answered yet",
+	}
+}
+
+// Listed is closed when the containers that were there at the start are known.
+func (c *Collector) Listed() <-chan struct{} { return c.listed }
+
+// Containers returns all containers that are known, in the order of their IDs.
+func (c *Collector) Containers() []*record.Container {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]*record.Container, 0, len(c.containers))
+	for _, id := range slices.Sorted(maps.Keys(c.containers)) {
+		list = append(list, c.containers[id])
+	}
+	return list
+}
+
+// The pause before the engine is asked again grows from the first to the second.
+const (
+	firstPause = 250 * time.Millisecond
+	lastPause  = 15 * time.Second
+)
+
+// refreshers is how many containers are inspected at once.
+const refreshers = 4
+
+// Run follows the engine until ctx ends, through any outage. It returns when
+// all that it started has ended.
+func (c *Collector) Run(ctx context.Context) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	for range refreshers {
+		group.Go(func() { c.queue.work(ctx, c.refresh) })
+	}
+	var since time.Time
+	pause := firstPause
+	for {
+		begun := time.Now()
+		err := c.session(ctx, &group, &since)
+		if ctx.Err() != nil {
+			return
+		}
+		c.disconnected(err)
+		if time.Since(begun) > lastPause {
+			pause = firstPause
+		}
+		// Half of the pause is random, so that many agents do not ask at once.
+		wait := pause/2 + rand.N(pause/2)
+		pause = min(2*pause, lastPause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// session follows one connection to the engine. since is the time of the last
+// event that was seen, from which the next session goes on.
+func (c *Collector) session(run context.Context, group *sync.WaitGroup, since *time.Time) error {
+	ctx, cancel := context.WithCancel(run)
+	defer cancel()
+	info, err := c.cfg.Engine.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the engine what it is: %w", err)
+	}
+	c.openSource(run, group, info)
+	// Events first, then the list: a container that starts in between is in one
+	// of them or in both.
+	events, ended := c.cfg.Engine.Events(ctx, *since)
+	defer func() {
+		cancel()
+		for range events {
+			// What is left is told again: the next session starts at since.
+		}
+	}()
+	if err := c.list(ctx); err != nil {
+		return err
+	}
+	c.setConnected(info)
+	tick := time.NewTicker(c.cfg.Reconcile)
+	defer tick.Stop()
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return fmt.Errorf("following the engine's events: %w", <-ended)
+			}
+			*since = e.Time
+			c.queue.add(e.ID, &e)
+		case <-tick.C:
+			c.openSource(run, group, info)
+			if err := c.list(ctx); err != nil {
+				return err
+			}
+			if s := c.currentSource(); s != nil {
+				s.Sweep()
+			}
+		}
+	}
+}
+
+// openSource opens the source of logs unless it is open. It outlives the
+// session: files go on growing while the engine's API is away.
+func (c *Collector) openSource(run context.Context, group *sync.WaitGroup, info engine.Info) {
+	if c.currentSource() != nil {
+		return
+	}
+	source, err := c.cfg.Open(info)
+	c.mu.Lock()
+	told := c.sourceErr != nil
+	c.source, c.sourceErr = source, err
+	c.mu.Unlock()
+	if err != nil {
+		if !told {
+			c.cfg.Logger.Error("no log can be read", "error", err)
+		}
+		return
+	}
+	group.Go(func() { source.Run(run) })
+}
+
+func (c *Collector) currentSource() Source {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.source
+}
+
+func (c *Collector) setConnected(info engine.Info) {
+	c.mu.Lock()
+	was := c.connected
+	c.connected, c.problem, c.info = true, "", info
+	c.mu.Unlock()
+	if !was {
+		c.cfg.Logger.Info("following the container engine", "engine", info.Name, "version", info.Version)
+	}
+	select {
+	case <-c.listed:
+	default:
+		close(c.listed)
+	}
+}
+
+func (c *Collector) disconnected(err error) {
+	c.mu.Lock()
+	was, problem := c.connected, c.problem
+	c.connected, c.problem = false, err.Error()
+	c.mu.Unlock()
+	if was || problem != err.Error() {
+		c.cfg.Logger.Error("the container engine cannot be reached, trying again", "error", err)
+	}
+}
+
+// list has every container that the engine lists inspected, and forgets those
+// that it does not. It returns when that has been done.
+func (c *Collector) list(ctx context.Context) error {
+	entries, err := c.cfg.Engine.List(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the engine's containers: %w", err)
+	}
+	present := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		present[e.ID] = true
+		c.queue.add(e.ID, nil)
+	}
+	c.mu.Lock()
+	var gone []string
+	for id := range c.containers {
+		if !present[id] {
+			gone = append(gone, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, id := range gone {
+		// It may have been made after the list: then inspecting it says so.
+		c.queue.add(id, nil)
+	}
+	return c.queue.wait(ctx)
+}
+
+// refresh finds out what a container is now. e is the last event that told of
+// it, nil when it was listed.
+func (c *Collector) refresh(ctx context.Context, id string, e *engine.Event) {
+	container, err := c.cfg.Engine.Inspect(ctx, id)
+	switch {
+	case err == nil:
+		c.found(container)
+	case errors.Is(err, engine.ErrNotFound):
+		// It vanished before it could be asked for. Its files may be open all
+		// the same, and the event tells its name.
+		if e != nil && c.known(id) == nil {
+			c.found(engine.FromEvent(*e))
+		}
+		c.removed(id)
+	case ctx.Err() == nil:
+		c.cfg.Logger.Warn("a container could not be inspected, it is looked at again with the next list",
+			"id", id, "error", err)
+	}
+}
+
+func (c *Collector) known(id string) *record.Container {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.containers[id]
+}
+
+// found takes in what a container is now.
+func (c *Collector) found(container *record.Container) {
+	c.mu.Lock()
+	source, err := c.source, c.sourceErr
+	c.containers[container.ID] = container
+	c.mu.Unlock()
+	var log Log
+	if source != nil {
+		log, err = source.Log(container)
+	}
+	if err != nil {
+		c.cannotRead(container, err)
+		return
+	}
+	c.mu.Lock()
+	delete(c.unreadable, container.ID)
+	c.logs[container.ID] = log
+	c.mu.Unlock()
+	c.cfg.Found(log)
+}
+
+func (c *Collector) cannotRead(container *record.Container, err error) {
+	u := Unreadable{ID: container.ID, Name: container.Name, Driver: container.LogDriver, Reason: err.Error()}
+	c.mu.Lock()
+	was, told := c.unreadable[container.ID]
+	c.unreadable[container.ID] = u
+	ownReason := c.sourceErr == nil
+	c.mu.Unlock()
+	if ownReason && (!told || was.Reason != u.Reason) {
+		c.cfg.Logger.Warn("a container's log cannot be read", "container", u.Name, "driver", u.Driver, "reason", u.Reason)
+	}
+}
+
+func (c *Collector) removed(id string) {
+	c.mu.Lock()
+	source := c.source
+	delete(c.containers, id)
+	delete(c.logs, id)
+	delete(c.unreadable, id)
+	c.mu.Unlock()
+	if source != nil {
+		source.End(id)
+	}
+}

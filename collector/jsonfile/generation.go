@@ -1,0 +1,228 @@
+package jsonfile
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"hash/crc64"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"tallyman/collector/record"
+)
+
+// generation is one file of a log, from its creation to its rotation and
+// beyond. It keeps the file open, so that it stays readable after dockerd has
+// renamed, compressed or removed it.
+type generation struct {
+	// path is where the file was when it was opened, for messages.
+	path string
+	// inode is the file's own; for a compressed file it is the inode of the
+	// compressed one, which no uncompressed generation shares.
+	inode uint64
+	// serial orders the generations of a log, oldest first.
+	serial int64
+	// next is the generation that dockerd made after this one, nil while this
+	// one is live. Once it is set nothing more is written to this one.
+	next atomic.Pointer[generation]
+
+	// packed is the compressed file where this is one. It stays open, so that
+	// its inode is not given to another.
+	packed *os.File
+	// file is the text; nil while nobody has wanted that of a compressed file.
+	// Set under the log's mutex.
+	file *os.File
+	fd   int
+
+	// mark is the generation's name once it has been computed; guarded by the
+	// log's mutex.
+	mark record.Generation
+}
+
+// openGeneration opens the file at path; a name that ends in .gz is a
+// compressed generation.
+func openGeneration(path string) (*generation, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("opening %q: it is not a regular file", path), file.Close())
+	}
+	g := &generation{path: path, inode: inodeOf(info)}
+	g.mark.Inode = g.inode
+	if strings.HasSuffix(path, ".gz") {
+		g.packed = file
+		return g, nil
+	}
+	g.setFile(file)
+	return g, nil
+}
+
+func (g *generation) setFile(file *os.File) {
+	g.file, g.fd = file, int(file.Fd())
+}
+
+func inodeOf(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
+// unpack makes the text of a compressed generation readable at any offset: it
+// writes it to a nameless file in dir.
+func (g *generation) unpack(dir string) error {
+	if g.file != nil {
+		return nil
+	}
+	text, err := unpackTo(dir, g.packed)
+	if err != nil {
+		return fmt.Errorf("unpacking %q: %w", g.path, err)
+	}
+	g.setFile(text)
+	return nil
+}
+
+func unpackTo(dir string, packed *os.File) (*os.File, error) {
+	text, err := os.CreateTemp(dir, "unpacked-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(text.Name()); err != nil {
+		return nil, errors.Join(err, text.Close())
+	}
+	if err := inflate(text, packed); err != nil {
+		return nil, errors.Join(err, text.Close())
+	}
+	return text, nil
+}
+
+// inflate writes what packed holds to w. What a torn or damaged file still
+// yields before the damage counts as its text.
+func inflate(w io.Writer, packed *os.File) error {
+	if _, err := packed.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	unzip, err := gzip.NewReader(packed)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, unzip)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) {
+		return nil
+	}
+	return err
+}
+
+var crcTable = crc64.MakeTable(crc64.ECMA)
+
+// headMax bounds the first record: 16 KiB of text, each byte escaped with six,
+// and its attributes.
+const headMax = 128 << 10
+
+// head returns up to n of the text's first bytes.
+func (g *generation) head(n int) []byte {
+	buf := make([]byte, n)
+	if g.file != nil {
+		got, err := g.read(buf, 0)
+		if err != nil {
+			return nil
+		}
+		return buf[:got]
+	}
+	if _, err := g.packed.Seek(0, io.SeekStart); err != nil {
+		return nil
+	}
+	unzip, err := gzip.NewReader(g.packed)
+	if err != nil {
+		return nil
+	}
+	got, _ := io.ReadFull(unzip, buf)
+	return buf[:got]
+}
+
+// firstRecord returns the first record with its line feed, or the first headMax
+// bytes where it does not end within them; nil when it is not all there yet.
+func (g *generation) firstRecord() []byte {
+	for _, n := range []int{1 << 10, headMax} {
+		head := g.head(n)
+		if i := bytes.IndexByte(head, '\n'); i >= 0 {
+			return head[:i+1]
+		}
+		if len(head) == headMax {
+			return head
+		}
+	}
+	return nil
+}
+
+// nameLocked returns the generation's name as it goes into a position.
+func (g *generation) nameLocked() record.Generation {
+	if g.mark.Len == 0 {
+		first := g.firstRecord()
+		g.mark.Len, g.mark.Sum = uint32(len(first)), crc64.Checksum(first, crcTable)
+	}
+	return g.mark
+}
+
+// is reports whether the generation is the one that a position names.
+// sameInode says whether the inode must agree too: it does not after a
+// compression or a copy.
+func (g *generation) is(name record.Generation, sameInode bool) bool {
+	if sameInode && g.inode != name.Inode {
+		return false
+	}
+	if name.Len == 0 {
+		return sameInode
+	}
+	if name.Len > headMax {
+		return false
+	}
+	head := g.head(int(name.Len))
+	return len(head) == int(name.Len) && crc64.Checksum(head, crcTable) == name.Sum
+}
+
+// size returns the length of the text, 0 when it cannot be told.
+func (g *generation) size() int64 {
+	if g.file == nil {
+		return 0
+	}
+	info, err := g.file.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// read reads up to len(b) bytes at off with one system call.
+func (g *generation) read(b []byte, off int64) (int, error) {
+	for {
+		n, err := syscall.Pread(g.fd, b, off)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+func (g *generation) close() error {
+	var err error
+	if g.packed != nil {
+		err = g.packed.Close()
+		g.packed = nil
+	}
+	if g.file != nil {
+		err = errors.Join(err, g.file.Close())
+		g.file = nil
+	}
+	return err
+}

@@ -1,0 +1,389 @@
+package jsonfile
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"tallyman/collector"
+	"tallyman/collector/record"
+)
+
+// Log is one container's json-file log. It owns the open files: a chain of
+// generations from the oldest that some reader still needs to the live one.
+type Log struct {
+	root *Root
+	dir  string
+	name string // the live file's name in dir
+
+	container atomic.Pointer[record.Container]
+	// ended says that the container has been removed: what is open is all there
+	// will ever be.
+	ended atomic.Bool
+
+	mu sync.Mutex
+	// chain holds the generations in order; the last one is live. Guarded by mu.
+	chain []*generation
+	// readers are those open; guarded by mu.
+	readers map[*Reader]struct{}
+	// reported is the last place of a broken record that was counted, so that
+	// several readers do not count it several times; guarded by mu.
+	reported place
+	// polledSize is the size of the live file at the last poll; guarded by mu.
+	polledSize int64
+}
+
+// place is an offset in one generation.
+type place struct {
+	serial int64
+	off    int64
+}
+
+func (p place) before(q place) bool {
+	return p.serial < q.serial || p.serial == q.serial && p.off < q.off
+}
+
+var _ collector.Log = (*Log)(nil)
+
+func newLog(root *Root, id string) *Log {
+	l := &Log{
+		root:     root,
+		dir:      filepath.Join(root.dir, id),
+		name:     id + "-json.log",
+		readers:  make(map[*Reader]struct{}),
+		reported: place{serial: -1 << 62},
+	}
+	l.container.Store(&record.Container{ID: id})
+	return l
+}
+
+// Container returns the container as it is known now.
+func (l *Log) Container() *record.Container { return l.container.Load() }
+
+// SetContainer replaces what is known of the container.
+func (l *Log) SetContainer(c *record.Container) {
+	l.container.Store(c)
+	l.notify()
+}
+
+// End says that the container has been removed.
+func (l *Log) End() {
+	if !l.ended.Swap(true) {
+		l.notify()
+	}
+}
+
+// Idle reports whether the container has been removed and nobody reads its log.
+func (l *Log) Idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended.Load() && len(l.readers) == 0
+}
+
+// notify tells every reader that something may have changed.
+func (l *Log) notify() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r := range l.readers {
+		r.changed()
+	}
+}
+
+// look compares the chain with the folder and follows a rotation.
+func (l *Log) look() {
+	l.mu.Lock()
+	changed, err := l.lookLocked()
+	l.mu.Unlock()
+	if err != nil {
+		l.root.stats.ReadErrors.Add(1)
+		l.root.logger.Warn("looking at a container's log failed", "folder", l.dir, "error", err)
+	}
+	if changed {
+		l.notify()
+	}
+}
+
+// poll is look for a log whose changes may not have been announced.
+func (l *Log) poll() {
+	l.mu.Lock()
+	changed, err := l.lookLocked()
+	if n := len(l.chain); n > 0 {
+		if size := l.chain[n-1].size(); size != l.polledSize {
+			l.polledSize, changed = size, true
+		}
+	}
+	l.mu.Unlock()
+	if err != nil {
+		l.root.stats.ReadErrors.Add(1)
+	}
+	if changed {
+		l.notify()
+	}
+}
+
+func (l *Log) lookLocked() (changed bool, err error) {
+	info, err := os.Stat(filepath.Join(l.dir, l.name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Between dockerd's rename and its create, before the first start, or
+		// after the removal.
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if n := len(l.chain); n > 0 && l.chain[n-1].inode == inodeOf(info) {
+		return false, nil
+	}
+	found, err := l.scan()
+	if err != nil {
+		return false, err
+	}
+	return l.appendLocked(found), nil
+}
+
+// scan opens every generation in the folder, oldest first. dockerd may rename
+// them meanwhile, so it is done again until the live file was the same before
+// and after.
+func (l *Log) scan() ([]*generation, error) {
+	const attempts = 10
+	var found []*generation
+	for range attempts {
+		before, err := os.Stat(filepath.Join(l.dir, l.name))
+		if err != nil {
+			return nil, ignoreMissing(err)
+		}
+		found, err = l.openAll()
+		if err != nil {
+			return nil, err
+		}
+		after, err := os.Stat(filepath.Join(l.dir, l.name))
+		if err == nil && os.SameFile(before, after) && len(found) > 0 && found[len(found)-1].inode == inodeOf(after) {
+			return found, nil
+		}
+		closeAll(found)
+	}
+	return nil, errors.New("the log is rotated faster than its files can be listed")
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func closeAll(gens []*generation) {
+	for _, g := range gens {
+		// Closing a file that was only read cannot lose anything.
+		_ = g.close()
+	}
+}
+
+// openAll opens the live file and its rotated siblings, oldest first. A file
+// that is both there as text and compressed is being compressed: the text wins.
+func (l *Log) openAll() ([]*generation, error) {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return nil, ignoreMissing(err)
+	}
+	byIndex := make(map[int]string)
+	for _, e := range entries {
+		index, ok := l.rotationIndex(e.Name())
+		if !ok {
+			continue
+		}
+		if have, ok := byIndex[index]; !ok || strings.HasSuffix(have, ".gz") {
+			byIndex[index] = e.Name()
+		}
+	}
+	indexes := make([]int, 0, len(byIndex))
+	for i := range byIndex {
+		indexes = append(indexes, i)
+	}
+	slices.Sort(indexes)
+	slices.Reverse(indexes)
+	var found []*generation
+	for _, i := range indexes {
+		g, err := openGeneration(filepath.Join(l.dir, byIndex[i]))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			closeAll(found)
+			return nil, err
+		}
+		found = append(found, g)
+	}
+	return found, nil
+}
+
+// rotationIndex tells which rotated file a name is: 0 for the live one, i for
+// NAME.i and NAME.i.gz.
+func (l *Log) rotationIndex(name string) (int, bool) {
+	rest, ok := strings.CutPrefix(name, l.name)
+	if !ok {
+		return 0, false
+	}
+	if rest == "" {
+		return 0, true
+	}
+	digits, ok := strings.CutPrefix(strings.TrimSuffix(rest, ".gz"), ".")
+	if !ok {
+		return 0, false
+	}
+	index, err := strconv.Atoi(digits)
+	return index, err == nil && index > 0
+}
+
+// appendLocked adds to the chain those of found, oldest first, that dockerd has
+// made since, and closes the others.
+func (l *Log) appendLocked(found []*generation) bool {
+	from := 0
+	if n := len(l.chain); n > 0 {
+		if i := l.chain[n-1].indexInLocked(found); i >= 0 {
+			from = i + 1
+		} else {
+			// The live generation has been rotated out of sight since the last
+			// look. All that is here is newer, and something may be missing.
+			l.root.stats.Gaps.Add(1)
+			l.root.logger.Warn("a log was rotated faster than it was looked at, generations may be missing",
+				"container", l.Container().Name, "id", l.Container().ShortID())
+		}
+	}
+	closeAll(found[:from])
+	for _, g := range found[from:] {
+		if n := len(l.chain); n > 0 {
+			g.serial = l.chain[n-1].serial + 1
+			l.chain[n-1].next.Store(g)
+		}
+		l.chain = append(l.chain, g)
+	}
+	l.trimLocked()
+	return from < len(found)
+}
+
+// indexInLocked finds g in a list of generations that was opened anew.
+func (g *generation) indexInLocked(list []*generation) int {
+	for i, other := range list {
+		if g.packed == nil && other.packed == nil && other.inode == g.inode {
+			return i
+		}
+	}
+	// Not by its inode: it may have been compressed since.
+	if name := g.nameLocked(); name.Len > 0 {
+		for i, other := range list {
+			if other.is(name, false) {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// reachBackLocked adds to the chain the generations in the folder that are older
+// than its first.
+func (l *Log) reachBackLocked() error {
+	found, err := l.scan()
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	if len(l.chain) == 0 {
+		l.appendLocked(found)
+		return nil
+	}
+	first := max(l.chain[0].indexInLocked(found), 0)
+	closeAll(found[first:])
+	older := found[:first]
+	for i, g := range slices.Backward(older) {
+		next := l.chain[0]
+		if i+1 < len(older) {
+			next = older[i+1]
+		}
+		g.serial = next.serial - 1
+		g.next.Store(next)
+	}
+	l.chain = append(older, l.chain...)
+	return nil
+}
+
+// findLocked finds the generation that a position names, in the chain and then
+// among the older files.
+func (l *Log) findLocked(name record.Generation) (*generation, error) {
+	find := func() *generation {
+		for _, sameInode := range []bool{true, false} {
+			for _, g := range l.chain {
+				if g.is(name, sameInode) {
+					return g
+				}
+			}
+		}
+		return nil
+	}
+	if g := find(); g != nil {
+		return g, nil
+	}
+	if err := l.reachBackLocked(); err != nil {
+		return nil, err
+	}
+	return find(), nil
+}
+
+// trimLocked closes the generations that no reader can come back to. The live
+// one stays open, so that its text survives its removal.
+func (l *Log) trimLocked() {
+	if len(l.chain) == 0 {
+		return
+	}
+	needed := l.chain[len(l.chain)-1].serial
+	for r := range l.readers {
+		// A reader that has not begun begins at the first.
+		if r.kept == nil {
+			return
+		}
+		needed = min(needed, r.kept.serial)
+	}
+	n := 0
+	for n < len(l.chain) && l.chain[n].serial < needed {
+		n++
+	}
+	closeAll(l.chain[:n])
+	l.chain = slices.Delete(l.chain, 0, n)
+}
+
+// close closes every file. No reader may be open.
+func (l *Log) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	closeAll(l.chain)
+	l.chain = nil
+}
+
+// countOnce reports whether the damage at a place is seen for the first time.
+func (l *Log) countOnce(g *generation, off int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := place{g.serial, off}
+	if !l.reported.before(at) {
+		return false
+	}
+	l.reported = at
+	return true
+}
+
+// broken counts a record that cannot be read and names the first one.
+func (l *Log) broken(g *generation, off int64) {
+	if !l.countOnce(g, off) {
+		return
+	}
+	if l.root.stats.Broken.Add(1) == 1 {
+		l.root.logger.Warn("a log holds a broken record, which is skipped; further ones are only counted",
+			"container", l.Container().Name, slog.String("file", g.path), slog.Int64("offset", off))
+	}
+}

@@ -1,0 +1,387 @@
+package jsonfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"tallyman/collector"
+	"tallyman/collector/record"
+)
+
+// Reader is a cursor in a Log.
+type Reader struct {
+	log     *Log
+	changed func()
+	decoder decoder
+	joiner  joiner
+
+	// gen and off are where the next bytes are read; gen is nil until there is
+	// a file.
+	gen *generation
+	off int64
+	// inJunk says that a line without an end in sight is being passed over;
+	// onlyNUL that all of it so far was NUL bytes, as at the start of a file
+	// that was truncated while dockerd had it open.
+	inJunk, onlyNUL bool
+	// kept is the oldest generation that Seek may still ask for. Guarded by the
+	// log's mutex.
+	kept *generation
+	// cursor is the position of the next record.
+	cursor record.Position
+}
+
+var _ collector.Reader = (*Reader)(nil)
+
+// Reader returns a cursor that starts at from; see collector.Log.
+func (l *Log) Reader(from record.Position, changed func()) (collector.Reader, error) {
+	r := &Reader{log: l, changed: changed}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.chain) == 0 {
+		if _, err := l.lookLocked(); err != nil {
+			return nil, err
+		}
+	}
+	l.readers[r] = struct{}{}
+	err := r.placeLocked(from)
+	var lost *collector.LostError
+	if err != nil && !errors.As(err, &lost) {
+		delete(l.readers, r)
+		return nil, err
+	}
+	r.kept = r.gen
+	return r, err
+}
+
+// placeLocked moves the cursor to a position.
+func (r *Reader) placeLocked(to record.Position) error {
+	r.inJunk = false
+	r.joiner.reset(to.Skip)
+	l := r.log
+	switch {
+	case to.IsEnd():
+		r.gen, r.off = nil, 0
+		if n := len(l.chain); n > 0 {
+			r.gen = l.chain[n-1]
+			r.off = r.gen.lastLineEnd()
+		}
+	case to.IsOldest():
+		return r.placeOldestLocked()
+	default:
+		g, err := l.findLocked(to.Gen)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			l.root.stats.LostGenerations.Add(1)
+			if err := r.placeOldestLocked(); err != nil {
+				return err
+			}
+			return &collector.LostError{Position: to}
+		}
+		if err := g.unpack(l.root.tempDir); err != nil {
+			return err
+		}
+		r.gen, r.off = g, to.Off
+	}
+	r.cursor = r.positionLocked()
+	return nil
+}
+
+func (r *Reader) placeOldestLocked() error {
+	r.joiner.reset(0)
+	if err := r.log.reachBackLocked(); err != nil {
+		return err
+	}
+	r.gen, r.off = nil, 0
+	if len(r.log.chain) > 0 {
+		r.gen = r.log.chain[0]
+		if err := r.gen.unpack(r.log.root.tempDir); err != nil {
+			return err
+		}
+	}
+	r.cursor = r.positionLocked()
+	return nil
+}
+
+// lastLineEnd returns the offset behind the last line feed: a line that is
+// being written right now counts as not yet there.
+func (g *generation) lastLineEnd() int64 {
+	size := g.size()
+	buf := make([]byte, 4<<10)
+	for end := size; end > 0; {
+		start := max(end-int64(len(buf)), 0)
+		n, err := g.read(buf[:end-start], start)
+		if err != nil {
+			return size
+		}
+		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
+			return start + int64(i) + 1
+		}
+		end = start
+	}
+	return 0
+}
+
+// positionLocked returns the position of the next record.
+func (r *Reader) positionLocked() record.Position {
+	if r.gen == nil {
+		return record.Oldest()
+	}
+	g, at, skip := r.gen, r.off, r.joiner.skip
+	if h := r.joiner.hold(); h != nil {
+		g, at, skip = h.gen, h.off, skip+h.emitted
+	}
+	return record.Position{Gen: g.nameLocked(), Off: at, Skip: skip}
+}
+
+func (r *Reader) position() record.Position {
+	// The common case needs no lock: still in the same generation, whose
+	// name is known, and no line unfinished.
+	if r.cursor.Gen.Len > 0 && r.gen.inode == r.cursor.Gen.Inode && !r.joiner.holding {
+		return record.Position{Gen: r.cursor.Gen, Off: r.off, Skip: r.joiner.skip}
+	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return r.positionLocked()
+}
+
+// Next fills b with the records after the cursor; see collector.Reader.
+func (r *Reader) Next(b *record.Batch) error {
+	b.Reset()
+	b.Container = r.log.Container()
+	b.Start = r.cursor
+	if r.gen == nil && !r.begin() {
+		if r.log.ended.Load() {
+			return io.EOF
+		}
+		return collector.ErrIdle
+	}
+	for {
+		// Whether the generation was already closed has to be known before the
+		// read: only then does reading nothing mean that nothing will come.
+		next := r.gen.next.Load()
+		ended := r.log.ended.Load()
+		running := r.log.Container().Running
+		n, err := r.gen.read(b.Block, r.off)
+		if err != nil {
+			r.log.root.stats.ReadErrors.Add(1)
+			return fmt.Errorf("reading %q: %w", r.gen.path, err)
+		}
+		before := r.off
+		if n > 0 {
+			r.parse(b, b.Block[:n])
+		}
+		moved := r.off != before
+		if moved || len(b.Records) > 0 {
+			b.More = n == len(b.Block) || r.off < before+int64(n) || next != nil || ended
+			r.cursor = r.position()
+			b.End = r.cursor
+			return nil
+		}
+		switch {
+		case next != nil:
+			if n > 0 {
+				r.log.broken(r.gen, r.off)
+			}
+			if err := r.enter(next); err != nil {
+				return err
+			}
+		case ended:
+			if n > 0 {
+				r.log.broken(r.gen, r.off)
+			}
+			r.finish(b)
+			if len(b.Records) == 0 {
+				return io.EOF
+			}
+			b.More = true
+			return nil
+		default:
+			if r.truncated() {
+				continue
+			}
+			if !running && n == 0 && r.joiner.holding {
+				r.finish(b)
+				return nil
+			}
+			return collector.ErrIdle
+		}
+	}
+}
+
+// begin places a cursor whose log had no file when it was made.
+func (r *Reader) begin() bool {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if len(r.log.chain) == 0 {
+		return false
+	}
+	r.gen, r.off = r.log.chain[0], 0
+	r.kept = r.gen
+	r.cursor = r.positionLocked()
+	return true
+}
+
+// enter goes on to the next generation.
+func (r *Reader) enter(next *generation) error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if err := next.unpack(r.log.root.tempDir); err != nil {
+		return err
+	}
+	r.gen, r.off, r.inJunk = next, 0, false
+	return nil
+}
+
+// finish gives out what is unfinished, for the container has stopped.
+func (r *Reader) finish(b *record.Batch) {
+	r.joiner.finishAll(b, r.off)
+	r.cursor = r.position()
+	b.End = r.cursor
+}
+
+// truncated finds out whether the file has become shorter than the cursor is
+// far, as by an outside "truncate", and then starts at its beginning.
+func (r *Reader) truncated() bool {
+	if r.gen.size() >= r.off {
+		return false
+	}
+	if r.log.countOnce(r.gen, r.off) {
+		r.log.root.stats.Truncations.Add(1)
+		r.log.root.logger.Warn("a log was truncated by someone else than the engine; what was not read before is lost",
+			"container", r.log.Container().Name, "file", r.gen.path)
+	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.off = 0
+	r.inJunk = false
+	r.gen.mark = record.Generation{Inode: r.gen.inode}
+	r.log.reported = place{serial: r.gen.serial, off: -1}
+	r.cursor = r.positionLocked()
+	return true
+}
+
+// parse takes the records from block, which was read at r.off, and moves r.off
+// behind the last that it took.
+func (r *Reader) parse(b *record.Batch, block []byte) {
+	base := r.off
+	// A line that began in an earlier generation makes records resume there,
+	// until it ends. All records of a batch resume in one generation, so until
+	// then every record is a batch of its own.
+	single := r.joiner.holding && r.joiner.hold().gen != r.gen
+	at := 0
+	for at < len(block) {
+		i := bytes.IndexByte(block[at:], '\n')
+		if i < 0 {
+			break
+		}
+		line := block[at : at+i]
+		off := base + int64(at)
+		at += i + 1
+		r.take(b, line, off, base+int64(at))
+		if single && len(b.Records) > 0 {
+			break
+		}
+	}
+	if at == 0 && len(block) == len(b.Block) {
+		// No record is so long: pass over it to the next line feed.
+		nul := len(bytes.TrimLeft(block, "\x00")) == 0
+		r.onlyNUL = nul && (!r.inJunk || r.onlyNUL)
+		r.inJunk = true
+		at = len(block)
+	}
+	r.off = base + int64(at)
+}
+
+// take decodes one line, which lies from off to next, and gives out what it
+// completes.
+func (r *Reader) take(b *record.Batch, line []byte, off, next int64) {
+	if r.inJunk || len(line) > 0 && line[0] == 0 {
+		wasNUL := !r.inJunk || r.onlyNUL
+		r.inJunk = false
+		line = bytes.TrimLeft(line, "\x00")
+		if !wasNUL || len(line) == 0 {
+			r.log.broken(r.gen, off)
+			return
+		}
+	}
+	var rec record.Record
+	whole, err := r.decoder.decode(line, &rec)
+	if err != nil {
+		r.log.broken(r.gen, off)
+		return
+	}
+	if whole && r.joiner.skip == 0 && !r.joiner.parts[0].active && !r.joiner.parts[1].active {
+		rec.Resume = next
+		b.Records = append(b.Records, rec)
+		return
+	}
+	if r.joiner.add(b, &rec, whole, r.gen, off, next, r.log.root.maxLine) {
+		r.log.root.stats.Cut.Add(1)
+	}
+}
+
+// Seek moves the cursor back; see collector.Reader.
+func (r *Reader) Seek(to record.Position) error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if to.IsOldest() {
+		// The reader began before there was a file: its first is the one kept.
+		r.inJunk = false
+		r.joiner.reset(0)
+		r.gen, r.off = r.kept, 0
+		r.cursor = r.positionLocked()
+		return nil
+	}
+	return r.placeLocked(to)
+}
+
+// Release lets go of what lies before a position; see collector.Reader.
+func (r *Reader) Release(to record.Position) {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	for g := r.kept; g != nil; g = g.next.Load() {
+		if g.inode == to.Gen.Inode {
+			if g != r.kept {
+				r.kept = g
+				r.log.trimLocked()
+			}
+			return
+		}
+	}
+}
+
+// Position returns the cursor; see collector.Reader.
+func (r *Reader) Position() record.Position { return r.cursor }
+
+// Lag returns how many bytes lie behind a position; see collector.Reader.
+func (r *Reader) Lag(from record.Position) int64 {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if r.kept == nil {
+		return 0
+	}
+	total, seen := int64(0), false
+	for g := r.kept; g != nil; g = g.next.Load() {
+		if g.inode == from.Gen.Inode {
+			total, seen = -from.Off, true
+		}
+		total += g.size()
+	}
+	if !seen && !from.IsOldest() {
+		return 0
+	}
+	return max(total, 0)
+}
+
+// Close ends the use of the reader.
+func (r *Reader) Close() error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	delete(r.log.readers, r)
+	r.log.trimLocked()
+	return nil
+}

@@ -1,0 +1,230 @@
+package jsonfile
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watch is an inotify instance: one watch on the folder of the containers'
+// folders and one on each container's folder.
+type watch struct {
+	file *os.File
+	fd   int
+	root int
+
+	mu   sync.Mutex
+	logs map[int]*Log // by watch descriptor; guarded by mu
+}
+
+func newWatch() (*watch, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("inotify_init1", err)
+	}
+	return &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, root: -1, logs: make(map[int]*Log)}, nil
+}
+
+func (w *watch) close() {
+	// Nothing is written to it, so closing cannot lose anything.
+	_ = w.file.Close()
+}
+
+func (w *watch) addRoot(dir string) error {
+	wd, err := unix.InotifyAddWatch(w.fd, dir,
+		unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+	if err != nil {
+		return os.NewSyscallError("inotify_add_watch", err)
+	}
+	w.root = wd
+	return nil
+}
+
+func (w *watch) addLog(l *Log) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wd, err := unix.InotifyAddWatch(w.fd, l.dir,
+		unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_DELETE_SELF|unix.IN_ONLYDIR)
+	if err != nil {
+		return -1, os.NewSyscallError("inotify_add_watch", err)
+	}
+	w.logs[wd] = l
+	return wd, nil
+}
+
+func (w *watch) remove(wd int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.logs, wd)
+	// The kernel has removed it already when the folder is gone.
+	_, _ = unix.InotifyRmWatch(w.fd, uint32(wd))
+}
+
+func (w *watch) log(wd int) *Log {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.logs[wd]
+}
+
+// change is what a look at the events of one log asks for.
+type change struct{ look, data, end bool }
+
+// runWatch reads events until the watch is closed. After it has woken the
+// readers it gathers for maxDelay, so that the cost of waking does not grow
+// with the rate of the lines, while the first line after a pause is told at once.
+func (r *Root) runWatch(ctx context.Context) {
+	buf := make([]byte, 64<<10)
+	changes := make(map[*Log]change)
+	var woken time.Time
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		n, err := r.watch.file.Read(buf)
+		if err != nil {
+			if !errors.Is(err, os.ErrClosed) {
+				r.logger.Error("watching the logs ended, so they are polled", "error", err)
+				r.unwatchAll()
+			}
+			return
+		}
+		if wait := r.maxDelay - time.Since(woken); wait > 0 {
+			pause.Reset(wait)
+			select {
+			case <-ctx.Done():
+				return
+			case <-pause.C:
+			}
+			n += r.readMore(buf[n:])
+		}
+		r.collect(buf[:n], changes)
+		for l, c := range changes {
+			r.apply(l, c)
+		}
+		clear(changes)
+		woken = time.Now()
+	}
+}
+
+// readMore takes what has come since without waiting.
+func (r *Root) readMore(buf []byte) int {
+	if len(buf) < unix.SizeofInotifyEvent+unix.NAME_MAX+1 {
+		return 0
+	}
+	n, err := unix.Read(r.watch.fd, buf)
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+// collect folds the events in buf into changes.
+func (r *Root) collect(buf []byte, changes map[*Log]change) {
+	for len(buf) >= unix.SizeofInotifyEvent {
+		wd := int(int32(binary.NativeEndian.Uint32(buf)))
+		mask := binary.NativeEndian.Uint32(buf[4:])
+		size := int(binary.NativeEndian.Uint32(buf[12:]))
+		name := buf[unix.SizeofInotifyEvent : unix.SizeofInotifyEvent+size]
+		buf = buf[unix.SizeofInotifyEvent+size:]
+		if end := bytes.IndexByte(name, 0); end >= 0 {
+			name = name[:end]
+		}
+		switch {
+		case mask&unix.IN_Q_OVERFLOW != 0:
+			r.overflow(changes)
+		case wd == r.watch.root:
+			r.rootEvent(mask, string(name), changes)
+		default:
+			l := r.watch.log(wd)
+			if l == nil {
+				continue
+			}
+			c := changes[l]
+			switch {
+			case mask&(unix.IN_DELETE_SELF|unix.IN_IGNORED) != 0:
+				c.end = true
+			case !bytes.HasPrefix(name, []byte(l.name)):
+				continue
+			case mask&unix.IN_MODIFY != 0:
+				c.data = true
+			default:
+				c.look = true
+			}
+			changes[l] = c
+		}
+	}
+}
+
+// rootEvent follows the coming and going of containers' folders: a new one is
+// opened before its container has written anything.
+func (r *Root) rootEvent(mask uint32, name string, changes map[*Log]change) {
+	if len(name) != idLen || mask&unix.IN_ISDIR == 0 {
+		return
+	}
+	if mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 {
+		r.open(name)
+		return
+	}
+	r.mu.Lock()
+	e := r.logs[name]
+	r.mu.Unlock()
+	if e != nil {
+		c := changes[e.log]
+		c.end = true
+		changes[e.log] = c
+	}
+}
+
+// idLen is the length of a container's ID.
+const idLen = 64
+
+// overflow looks at everything: the kernel has dropped events.
+func (r *Root) overflow(changes map[*Log]change) {
+	r.stats.Overflows.Add(1)
+	r.mu.Lock()
+	for _, e := range r.logs {
+		c := changes[e.log]
+		c.look, c.data = true, true
+		if _, err := os.Stat(e.log.dir); errors.Is(err, os.ErrNotExist) {
+			c.end = true
+		}
+		changes[e.log] = c
+	}
+	r.mu.Unlock()
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		r.stats.ReadErrors.Add(1)
+		return
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && len(entry.Name()) == idLen {
+			r.open(filepath.Base(entry.Name()))
+		}
+	}
+}
+
+func (r *Root) apply(l *Log, c change) {
+	if c.look {
+		l.look()
+	}
+	if c.end {
+		l.End()
+	} else if c.data {
+		l.notify()
+	}
+}
+
+// unwatchAll makes the poll look at every log often.
+func (r *Root) unwatchAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.logs {
+		e.wd = -1
+	}
+}

@@ -1,0 +1,119 @@
+package cgroup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// absent is the descriptor of a file that is not there.
+const absent = -1
+
+// firstBuffer is how long the buffer of a sample is at first. The longest file
+// of an ordinary host, memory.stat, is about 2 KiB.
+const firstBuffer = 8 << 10
+
+// openFile opens a file for reading, or returns absent.
+func openFile(path string) int {
+	fd, err := openAt(unix.AT_FDCWD, path, unix.O_RDONLY)
+	if err != nil {
+		return absent
+	}
+	return fd
+}
+
+// openAt opens a path relative to a folder.
+func openAt(dir int, path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, path, flags|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// preadAll reads a file from its start into buf, which grows when it is too
+// short, and returns the content and the buffer. Files that the kernel renders
+// in one piece end where a reading is shorter than the buffer; the others, such
+// as net/dev, come a page at a time and end with an empty reading.
+func preadAll(fd int, buf []byte, pieces bool) (content, grown []byte, err error) {
+	if len(buf) == 0 {
+		buf = make([]byte, firstBuffer)
+	}
+	n := 0
+	for {
+		if n == len(buf) {
+			buf = append(buf, make([]byte, len(buf))...)
+		}
+		k, err := unix.Pread(fd, buf[n:], int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, buf, err
+		}
+		n += k
+		if k == 0 || !pieces && n < len(buf) {
+			return buf[:n], buf, nil
+		}
+	}
+}
+
+// process is the folder of a process under /proc. It is that process's for as
+// long as it is open: after the process has ended nothing in it can be opened,
+// whoever has its number then.
+type process struct {
+	dir  int
+	path string
+}
+
+// openProcess opens the folder of a process. It returns ErrGone when there is
+// none.
+func openProcess(path string) (process, error) {
+	dir, err := openAt(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return process{}, fmt.Errorf("opening %q: %w", path, goneOr(err))
+	}
+	return process{dir: dir, path: path}, nil
+}
+
+// read returns the content of a file of the process.
+func (p process) read(name string) ([]byte, error) {
+	fd, err := openAt(p.dir, name, unix.O_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("opening \"%s/%s\": %w", p.path, name, goneOr(err))
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	var content bytes.Buffer
+	if _, err := content.ReadFrom(file); err != nil {
+		return nil, fmt.Errorf("reading \"%s/%s\": %w", p.path, name, goneOr(err))
+	}
+	return content.Bytes(), nil
+}
+
+// openNetwork opens the counters of the network namespace, or returns absent.
+func (p process) openNetwork() int {
+	fd, err := openAt(p.dir, "net/dev", unix.O_RDONLY)
+	if err != nil {
+		return absent
+	}
+	return fd
+}
+
+// close closes the folder.
+func (p process) close() { unix.Close(p.dir) }
+
+// goneOr returns ErrGone for the errors that say that a process or a cgroup is
+// no more, else err.
+func goneOr(err error) error {
+	for _, gone := range []error{unix.ENOENT, unix.ESRCH, unix.ENODEV} {
+		if errors.Is(err, gone) {
+			return ErrGone
+		}
+	}
+	return err
+}

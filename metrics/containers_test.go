@@ -1,0 +1,474 @@
+package metrics
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"go.uber.org/goleak"
+
+	"tallyman/collector/record"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	limited   = "7f2aaafba93cf614f0acb433cf8163dcc294cbc8d7ef21cd9519cd87940f35d4"
+	unlimited = "b99c0f3a51d26e47c8b90a1d2e3f405162738495a6b7c8d9e0f1a2b3c4d5e6f7"
+)
+
+// fixture returns the root of one of package cgroup's fixtures.
+func fixture(name string) string { return filepath.Join("cgroup/testdata", name) }
+
+// web is a container of the fixtures with everything.
+func web(pid int) *record.Container {
+	return &record.Container{
+		ID: limited, Name: "web", Image: "nginx:1.27", PID: pid, Running: true, Status: "running", Health: "healthy",
+		Created: time.Unix(1795223053, 5e8), Started: time.Unix(1795223060, 0),
+		Labels: map[string]string{
+			"com.docker.compose.project": "shop", "com.docker.compose.service": "web",
+			"a.b": "dot", "a-b": "dash", "bad": "\xff",
+		},
+		Env: []string{"APP_ENV=prod", "APP_SECRET=x", "PATH=/bin"},
+	}
+}
+
+// plain is a container of the fixtures with little.
+func plain(pid int) *record.Container {
+	return &record.Container{
+		ID: unlimited, Name: "db", Image: "postgres", PID: pid, Running: true, Status: "running",
+		Created: time.Unix(1795223054, 0), Started: time.Unix(1795223054, 0), RestartCount: 2,
+	}
+}
+
+// always returns a function that returns the containers.
+func always(list ...*record.Container) func() []*record.Container {
+	return func() []*record.Container { return list }
+}
+
+// newContainers returns a collector that is closed after the test.
+func newContainers(t testing.TB, options Options) *Containers {
+	t.Helper()
+	c := NewContainers(options)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// gather scrapes collectors as a Prometheus server would.
+func gather(t testing.TB, collectors ...prometheus.Collector) map[string]*dto.MetricFamily {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(collectors...)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := make(map[string]*dto.MetricFamily)
+	for _, family := range families {
+		byName[family.GetName()] = family
+	}
+	return byName
+}
+
+// exposition renders what the collectors give, in Prometheus's text format.
+func exposition(t testing.TB, collectors ...prometheus.Collector) []byte {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(collectors...)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.Bytes()
+}
+
+// labelsOf returns the labels of one series of a family, by container name.
+func labelsOf(t testing.TB, family *dto.MetricFamily, container string) map[string]string {
+	t.Helper()
+	for _, metric := range family.GetMetric() {
+		labels := make(map[string]string)
+		for _, pair := range metric.GetLabel() {
+			labels[pair.GetName()] = pair.GetValue()
+		}
+		if labels["name"] == container {
+			return labels
+		}
+	}
+	t.Fatalf("%s has no series of container %q", family.GetName(), container)
+	return nil
+}
+
+// names returns the containers that a family has series of, "" for the root.
+func names(family *dto.MetricFamily) map[string]bool {
+	found := make(map[string]bool)
+	for _, metric := range family.GetMetric() {
+		for _, pair := range metric.GetLabel() {
+			if pair.GetName() == "name" {
+				found[pair.GetValue()] = true
+			}
+		}
+	}
+	return found
+}
+
+func TestGolden(t *testing.T) {
+	f := func(name string, options Options) {
+		t.Helper()
+		options.Root = fixture(name)
+		options.EnvWhitelist = []string{"APP_E"}
+		text := string(exposition(t, newContainers(t, options), NewMachine(MachineOptions{Root: options.Root})))
+		var stable strings.Builder
+		for line := range strings.Lines(text) {
+			// These change with the clock.
+			if strings.HasPrefix(line, "container_last_seen{") || strings.HasPrefix(line, "tallyman_scrape_duration_seconds ") {
+				line = line[:strings.LastIndexByte(line, ' ')] + " 0\n"
+			}
+			stable.WriteString(line)
+		}
+		path := filepath.Join("testdata", name+".prom")
+		if *update {
+			if err := os.WriteFile(path, []byte(stable.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareLines(t, path, stable.String(), string(want))
+	}
+	f("v1-cgroupfs", Options{Containers: always(web(5733), plain(5801))})
+	f("v1-systemd", Options{Containers: always(web(2210)), OmitContainerLabels: true, LabelWhitelist: []string{" a.b "}})
+	f("v2-systemd", Options{Containers: always(web(2210), plain(2344))})
+}
+
+// compareLines reports the first lines that differ.
+func compareLines(t *testing.T, path, got, want string) {
+	t.Helper()
+	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(gotLines), len(wantLines)) {
+		var g, w string
+		if i < len(gotLines) {
+			g = gotLines[i]
+		}
+		if i < len(wantLines) {
+			w = wantLines[i]
+		}
+		if g != w {
+			t.Fatalf("%s:%d differs (write it anew with -update where that is right):\n got %s\nwant %s", path, i+1, g, w)
+		}
+	}
+}
+
+func TestLastSeenIsNow(t *testing.T) {
+	before := time.Now().Unix()
+	families := gather(t, newContainers(t, Options{Containers: always(web(5733)), Root: fixture("v1-cgroupfs")}))
+	for _, metric := range families["container_last_seen"].GetMetric() {
+		if at := int64(metric.GetGauge().GetValue()); at < before || at > time.Now().Unix() {
+			t.Errorf("last seen %d, but it is now %d", at, before)
+		}
+		if metric.TimestampMs != nil {
+			t.Error("a sample carries a timestamp")
+		}
+	}
+}
+
+func TestContainersThatAreNotRunningHaveNoSeries(t *testing.T) {
+	stopped, gone, created := plain(5801), web(99), web(0)
+	stopped.Running = false
+	created.ID = strings.Repeat("c", 64)
+	families := gather(t, newContainers(t, Options{Containers: always(stopped, gone, created), Root: fixture("v1-cgroupfs")}))
+	if found := names(families["container_last_seen"]); len(found) != 1 || !found[""] {
+		t.Errorf("series of %v, want only of the root", found)
+	}
+	if value := families["container_scrape_error"].GetMetric()[0].GetGauge().GetValue(); value != 0 {
+		t.Error("a container that has ended counts as an error")
+	}
+}
+
+func TestErrorsAreCountedAndLoggedOnce(t *testing.T) {
+	var log bytes.Buffer
+	// The process belongs to another container.
+	c := newContainers(t, Options{Containers: always(web(5801), plain(5801)), Root: fixture("v1-cgroupfs"),
+		Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	gather(t, c)
+	families := gather(t, c)
+	if got := families["container_scrape_error"].GetMetric()[0].GetGauge().GetValue(); got != 1 {
+		t.Errorf("container_scrape_error = %v, want 1", got)
+	}
+	if got := families["tallyman_scrape_errors_total"].GetMetric()[0].GetCounter().GetValue(); got != 2 {
+		t.Errorf("tallyman_scrape_errors_total = %v after two scrapes, want 2", got)
+	}
+	if found := names(families["container_last_seen"]); !found["db"] || found["web"] {
+		t.Errorf("series of %v: one bad container must not hide another", found)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines were logged, want 1:\n%s", n, log.String())
+	}
+}
+
+func TestHostWithoutCgroups(t *testing.T) {
+	var log bytes.Buffer
+	c := newContainers(t, Options{Containers: always(web(1)), Root: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	gather(t, c)
+	families := gather(t, c)
+	if got := families["container_scrape_error"].GetMetric()[0].GetGauge().GetValue(); got != 1 || len(families) != 3 {
+		t.Errorf("container_scrape_error = %v among %d families, want 1 among 3", got, len(families))
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines were logged, want 1:\n%s", n, log.String())
+	}
+}
+
+// A container that has been started anew has another process and other files.
+func TestRestartReopens(t *testing.T) {
+	root := t.TempDir()
+	copyTree(t, fixture("v2-systemd"), root)
+	list := []*record.Container{web(2210)}
+	c := newContainers(t, Options{Containers: func() []*record.Container { return list }, Root: root})
+	gather(t, c)
+	first := c.tracked[limited].group
+	gather(t, c)
+	if c.tracked[limited].group != first {
+		t.Error("the files were opened again without a reason")
+	}
+	renamed := *list[0]
+	renamed.Name = "shop"
+	list = []*record.Container{&renamed}
+	if families := gather(t, c); !names(families["container_last_seen"])["shop"] {
+		t.Error("a new name is not shown")
+	}
+	if c.tracked[limited].group != first {
+		t.Error("the files were opened again for a new name")
+	}
+	again := renamed
+	again.Started = again.Started.Add(time.Minute)
+	list = []*record.Container{&again}
+	gather(t, c)
+	if c.tracked[limited].group == first {
+		t.Error("a container was started anew and its old files are read")
+	}
+	list = nil
+	if families := gather(t, c); len(c.tracked) != 0 || names(families["container_last_seen"])["shop"] {
+		t.Error("a container is gone and its files are kept")
+	}
+}
+
+func TestDescriptorsOfStoppedContainersAreClosed(t *testing.T) {
+	list := []*record.Container{web(5733), plain(5801)}
+	c := newContainers(t, Options{Containers: func() []*record.Container { return list }, Root: fixture("v1-cgroupfs")})
+	none := descriptors(t)
+	gather(t, c)
+	both := descriptors(t)
+	c.Forget(unlimited)
+	if now := descriptors(t); now >= both {
+		t.Errorf("%d descriptors are open, as many as before forgetting", now)
+	}
+	list = nil
+	gather(t, c)
+	c.Close()
+	if now := descriptors(t); now != none {
+		t.Errorf("%d descriptors are open after closing, %d were before the first scrape", now, none)
+	}
+}
+
+func TestConcurrentScrapes(t *testing.T) {
+	containers := []*record.Container{web(5733), plain(5801)}
+	c := newContainers(t, Options{Containers: always(containers...), Root: fixture("v1-cgroupfs")})
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(prometheus.WrapCollectorWith(prometheus.Labels{"host": "quay"}, c))
+	var scrapes sync.WaitGroup
+	for i := range 8 {
+		scrapes.Go(func() {
+			for range 20 {
+				families, err := registry.Gather()
+				if err != nil {
+					t.Error(err)
+				}
+				if i == 0 {
+					c.Forget(limited)
+				}
+				for _, family := range families {
+					if family.GetName() == "container_memory_rss" && len(family.GetMetric()) != 3 {
+						t.Errorf("%d series of memory_rss, want 3", len(family.GetMetric()))
+					}
+				}
+			}
+		})
+	}
+	scrapes.Wait()
+}
+
+func TestLabels(t *testing.T) {
+	f := func(options Options, want map[string]string) {
+		t.Helper()
+		got := newLabelRules(options).own(web(1))
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("labels %v, want %v", got, want)
+		}
+	}
+	all := map[string]string{
+		"container_label_com_docker_compose_project": "shop", "container_label_com_docker_compose_service": "web",
+		// "a-b" comes before "a.b".
+		"container_label_a_b": "dash", "container_label_bad": "\uFFFD",
+	}
+	f(Options{}, all)
+	f(Options{LabelWhitelist: []string{"a.b"}}, all)
+	f(Options{OmitContainerLabels: true}, nil)
+	f(Options{OmitContainerLabels: true, LabelWhitelist: []string{" a.b", "none"}}, map[string]string{"container_label_a_b": "dot"})
+	f(Options{OmitContainerLabels: true, EnvWhitelist: []string{"", "APP_E", "NONE"}}, map[string]string{"container_env_app_env": "prod"})
+	f(Options{OmitContainerLabels: true, EnvWhitelist: []string{"APP"}},
+		map[string]string{"container_env_app_env": "prod", "container_env_app_secret": "x"})
+}
+
+// Every series carries the labels of all containers, as some dashboards join
+// families on them.
+func TestLabelsAreTheUnion(t *testing.T) {
+	families := gather(t, newContainers(t, Options{Containers: always(web(5733), plain(5801)), Root: fixture("v1-cgroupfs")}))
+	for _, name := range []string{"", "web", "db"} {
+		labels := labelsOf(t, families["container_memory_rss"], name)
+		want := map[string]string{"": "", "web": "", "db": "2"}[name]
+		if value, ok := labels["container_label_restartcount"]; !ok || value != want {
+			t.Errorf("container %q has restartcount %q, %v, want %q", name, value, ok, want)
+		}
+	}
+}
+
+// An interface may have a name that is not text; it must not spoil the scrape.
+func TestInterfaceLabel(t *testing.T) {
+	f := func(name, want string) {
+		t.Helper()
+		if got := interfaceLabel(name); got != want {
+			t.Errorf("interfaceLabel(%q) = %q, want %q", name, got, want)
+		}
+	}
+	f("eth0", "eth0")
+	f("β0", "β0")
+	f("e\xff", `e\xff`)
+}
+
+func TestTableIsWellFormed(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, row := range containerTable() {
+		if seen[row.name] || row.help == "" || row.read == nil || !strings.HasPrefix(row.name, "container_") {
+			t.Errorf("row %q is not well formed, or there twice", row.name)
+		}
+		seen[row.name] = true
+		for i := 1; i < len(row.labels); i++ {
+			if row.labels[i-1] >= row.labels[i] {
+				t.Errorf("the labels of %q are not sorted", row.name)
+			}
+		}
+	}
+}
+
+// BenchmarkScrape reads and gathers 100 containers of a fixture, without the
+// rendering of the text.
+func BenchmarkScrape(b *testing.B) {
+	f := func(name, base string) {
+		b.Run(name, func(b *testing.B) {
+			root := b.TempDir()
+			copyTree(b, fixture(base), root)
+			c := newContainers(b, Options{Containers: always(multiply(b, root, 100)...), Root: root})
+			registry := prometheus.NewRegistry()
+			registry.MustRegister(c)
+			count := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				families, err := registry.Gather()
+				if err != nil {
+					b.Fatal(err)
+				}
+				count = 0
+				for _, family := range families {
+					count += len(family.GetMetric())
+				}
+			}
+			b.ReportMetric(float64(count), "series")
+		})
+		b.Run(name+"/read", func(b *testing.B) {
+			root := b.TempDir()
+			copyTree(b, fixture(base), root)
+			list := multiply(b, root, 100)
+			c := newContainers(b, Options{Containers: always(list...), Root: root})
+			b.ReportAllocs()
+			for b.Loop() {
+				c.scrape(list)
+			}
+		})
+	}
+	f("v1", "v1-cgroupfs")
+	f("v2", "v2-systemd")
+}
+
+// multiply makes n containers in a copy of a fixture, each like web.
+func multiply(t testing.TB, root string, n int) []*record.Container {
+	t.Helper()
+	var folders []string
+	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && strings.Contains(entry.Name(), limited) {
+			folders = append(folders, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := filepath.Join(root, "proc", map[bool]string{true: "5733", false: "2210"}[strings.Contains(folders[0], "/docker/")])
+	member, err := os.ReadFile(filepath.Join(process, "cgroup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []*record.Container
+	for i := range n {
+		container := *web(10000 + i)
+		container.ID, container.Name = fmt.Sprintf("%064x", i), fmt.Sprint("web-", i)
+		for _, folder := range folders {
+			copyTree(t, folder, strings.ReplaceAll(folder, limited, container.ID))
+		}
+		own := filepath.Join(root, "proc", fmt.Sprint(container.PID))
+		copyTree(t, process, own)
+		changed := strings.ReplaceAll(string(member), limited, container.ID)
+		if err := os.WriteFile(filepath.Join(own, "cgroup"), []byte(changed), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, &container)
+	}
+	return list
+}
+
+// descriptors returns how many descriptors this process has open.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// copyTree copies a fixture.
+func copyTree(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
