@@ -25,6 +25,9 @@ type Config struct {
 	// after each change of the container. Calls for one container are made one
 	// after another.
 	Found func(Log)
+	// Gone is called when a container has been removed. Its log may still be
+	// read to its end.
+	Gone func(id string)
 	// Reconcile is how often the list of containers is compared with what the
 	// events have told; 0 stands for a minute.
 	Reconcile time.Duration
@@ -309,6 +312,7 @@ func (c *Collector) removed(id string) {
 	delete(c.logs, id)
 	delete(c.unreadable, id)
 	c.mu.Unlock()
+	c.cfg.Gone(id)
 	if source != nil {
 		source.End(id)
 	}

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -41,13 +40,17 @@ type Options struct {
 // Containers is the collector of the running containers and of the root cgroup.
 // It is safe for concurrent use; scrapes take turns.
 type Containers struct {
-	containers                                func() []*record.Container
-	root                                      string
-	logger                                    *slog.Logger
-	rules                                     labelRules
-	table                                     []family
-	descs                                     []*prometheus.Desc // by row of table
-	scrapeError, scrapeErrors, scrapeDuration *prometheus.Desc
+	containers func() []*record.Container
+	root       string
+	logger     *slog.Logger
+	rules      labelRules
+	table      []family
+	descs      []*prometheus.Desc // by row of table
+
+	// The families that are not about one container.
+	scrapeError    *prometheus.Desc
+	scrapeErrors   *prometheus.Desc
+	scrapeDuration *prometheus.Desc
 
 	mu sync.Mutex // guards what follows
 	// fs is nil until the cgroup mounts have been found.
@@ -111,7 +114,7 @@ func NewContainers(options Options) *Containers {
 		c.root = "/"
 	}
 	if c.logger == nil {
-		c.logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.logger = slog.New(slog.DiscardHandler)
 	}
 	for _, row := range c.table {
 		c.descs = append(c.descs, newDesc(row.name, row.help))

@@ -3,7 +3,6 @@ package metrics
 import (
 	"bytes"
 	"flag"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -317,54 +316,6 @@ func TestConcurrentScrapes(t *testing.T) {
 	scrapes.Wait()
 }
 
-func TestLabels(t *testing.T) {
-	f := func(options Options, want map[string]string) {
-		t.Helper()
-		got := newLabelRules(options).own(web(1))
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("labels %v, want %v", got, want)
-		}
-	}
-	all := map[string]string{
-		"container_label_com_docker_compose_project": "shop", "container_label_com_docker_compose_service": "web",
-		// "a-b" comes before "a.b".
-		"container_label_a_b": "dash", "container_label_bad": "\uFFFD",
-	}
-	f(Options{}, all)
-	f(Options{LabelWhitelist: []string{"a.b"}}, all)
-	f(Options{OmitContainerLabels: true}, nil)
-	f(Options{OmitContainerLabels: true, LabelWhitelist: []string{" a.b", "none"}}, map[string]string{"container_label_a_b": "dot"})
-	f(Options{OmitContainerLabels: true, EnvWhitelist: []string{"", "APP_E", "NONE"}}, map[string]string{"container_env_app_env": "prod"})
-	f(Options{OmitContainerLabels: true, EnvWhitelist: []string{"APP"}},
-		map[string]string{"container_env_app_env": "prod", "container_env_app_secret": "x"})
-}
-
-// Every series carries the labels of all containers, as some dashboards join
-// families on them.
-func TestLabelsAreTheUnion(t *testing.T) {
-	families := gather(t, newContainers(t, Options{Containers: always(web(5733), plain(5801)), Root: fixture("v1-cgroupfs")}))
-	for _, name := range []string{"", "web", "db"} {
-		labels := labelsOf(t, families["container_memory_rss"], name)
-		want := map[string]string{"": "", "web": "", "db": "2"}[name]
-		if value, ok := labels["container_label_restartcount"]; !ok || value != want {
-			t.Errorf("container %q has restartcount %q, %v, want %q", name, value, ok, want)
-		}
-	}
-}
-
-// An interface may have a name that is not text; it must not spoil the scrape.
-func TestInterfaceLabel(t *testing.T) {
-	f := func(name, want string) {
-		t.Helper()
-		if got := interfaceLabel(name); got != want {
-			t.Errorf("interfaceLabel(%q) = %q, want %q", name, got, want)
-		}
-	}
-	f("eth0", "eth0")
-	f("β0", "β0")
-	f("e\xff", `e\xff`)
-}
-
 func TestTableIsWellFormed(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, row := range containerTable() {
@@ -378,81 +329,6 @@ func TestTableIsWellFormed(t *testing.T) {
 			}
 		}
 	}
-}
-
-// BenchmarkScrape reads and gathers 100 containers of a fixture, without the
-// rendering of the text.
-func BenchmarkScrape(b *testing.B) {
-	f := func(name, base string) {
-		b.Run(name, func(b *testing.B) {
-			root := b.TempDir()
-			copyTree(b, fixture(base), root)
-			c := newContainers(b, Options{Containers: always(multiply(b, root, 100)...), Root: root})
-			registry := prometheus.NewRegistry()
-			registry.MustRegister(c)
-			count := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				families, err := registry.Gather()
-				if err != nil {
-					b.Fatal(err)
-				}
-				count = 0
-				for _, family := range families {
-					count += len(family.GetMetric())
-				}
-			}
-			b.ReportMetric(float64(count), "series")
-		})
-		b.Run(name+"/read", func(b *testing.B) {
-			root := b.TempDir()
-			copyTree(b, fixture(base), root)
-			list := multiply(b, root, 100)
-			c := newContainers(b, Options{Containers: always(list...), Root: root})
-			b.ReportAllocs()
-			for b.Loop() {
-				c.scrape(list)
-			}
-		})
-	}
-	f("v1", "v1-cgroupfs")
-	f("v2", "v2-systemd")
-}
-
-// multiply makes n containers in a copy of a fixture, each like web.
-func multiply(t testing.TB, root string, n int) []*record.Container {
-	t.Helper()
-	var folders []string
-	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && strings.Contains(entry.Name(), limited) {
-			folders = append(folders, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	process := filepath.Join(root, "proc", map[bool]string{true: "5733", false: "2210"}[strings.Contains(folders[0], "/docker/")])
-	member, err := os.ReadFile(filepath.Join(process, "cgroup"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []*record.Container
-	for i := range n {
-		container := *web(10000 + i)
-		container.ID, container.Name = fmt.Sprintf("%064x", i), fmt.Sprint("web-", i)
-		for _, folder := range folders {
-			copyTree(t, folder, strings.ReplaceAll(folder, limited, container.ID))
-		}
-		own := filepath.Join(root, "proc", fmt.Sprint(container.PID))
-		copyTree(t, process, own)
-		changed := strings.ReplaceAll(string(member), limited, container.ID)
-		if err := os.WriteFile(filepath.Join(own, "cgroup"), []byte(changed), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, &container)
-	}
-	return list
 }
 
 // descriptors returns how many descriptors this process has open.

@@ -135,7 +135,7 @@ func startLive(t *testing.T) *record.Container {
 			t.Fatal(err)
 		}
 	}
-	run(t, folder, "go", "build", "-o", "program", "main.go")
+	run(t, folder, "go", "build", "-trimpath", "-o", "program", "main.go")
 	run(t, folder, "docker", "build", "-q", "-t", liveImage, ".")
 	name := fmt.Sprintf("%s-%d", liveImage, os.Getpid())
 	id := run(t, folder, "docker", "run", "-d", "--name", name, "--label", "tallyman.test=yes",

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -75,7 +74,7 @@ func NewMachine(options MachineOptions) *Machine {
 		m.root = "/"
 	}
 	if m.logger == nil {
-		m.logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		m.logger = slog.New(slog.DiscardHandler)
 	}
 	for _, row := range m.table {
 		m.descs = append(m.descs, newDesc(row.name, row.help))

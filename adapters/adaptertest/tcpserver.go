@@ -92,7 +92,7 @@ func StartTCP(t *testing.T, mode Mode, config *tls.Config, format Format) *TCPSe
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
-		s.HangUp()
+		s.hangUp()
 		s.running.Wait()
 	})
 	return s
@@ -123,15 +123,8 @@ func (s *TCPServer) Count() int {
 	return n
 }
 
-// Connections returns how many connections there have been.
-func (s *TCPServer) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
-// HangUp closes every connection.
-func (s *TCPServer) HangUp() {
+// hangUp closes every connection.
+func (s *TCPServer) hangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {

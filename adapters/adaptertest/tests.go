@@ -262,8 +262,14 @@ func testMute(t *testing.T, s *Suite) {
 	c.adapter.Flush(t.Context())
 	c.settled()
 	took := time.Since(start)
-	last := c.parcels[len(c.parcels)-1]
-	err := c.result(last)
+	// Not the last one need have failed: a new connection, made after the old
+	// one was given up, can hold a little.
+	var err error
+	for _, p := range c.parcels {
+		if err = c.result(p); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		t.Fatal("a server that never reads is said to have taken all")
 	}

@@ -1,5 +1,8 @@
 package transport
 
+// keepItems is up to how many items an empty fifo keeps memory for.
+const keepItems = 64 << 10
+
 // fifo is a queue in one slice, whose memory is used again.
 type fifo[T any] struct {
 	items []T
@@ -27,6 +30,9 @@ func (f *fifo[T]) drop(n int) {
 	clear(f.items[f.head : f.head+n])
 	if f.head += n; f.head == len(f.items) {
 		f.items, f.head = f.items[:0], 0
+		if cap(f.items) > keepItems {
+			f.items = nil
+		}
 	}
 }
 

@@ -1,151 +1,18 @@
+//go:build linux
+
 package transport
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 )
-
-const frameLen = 100
-
-var errTestClosed = errors.New("closed")
-
-// partialError stands for the error that adapters make.
-type partialError struct {
-	settled int
-	err     error
-}
-
-func (e *partialError) Error() string { return e.err.Error() }
-func (e *partialError) Unwrap() error { return e.err }
-
-func testConfig(address string) Config {
-	return Config{
-		Address: address,
-		Limits: Limits{
-			DialTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, AckTimeout: 5 * time.Second,
-		},
-		Partial: func(settled int, err error) error { return &partialError{settled, err} },
-		Closed:  errTestClosed,
-	}
-}
-
-func newTestStream(t testing.TB, c Config) *Stream {
-	t.Helper()
-	s, err := NewStream(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = s.Close(ctx)
-	})
-	return s
-}
-
-// smallListener listens with so small a receive buffer that a peer that is not
-// read stops soon.
-func smallListener(t *testing.T) net.Listener {
-	t.Helper()
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		return errors.Join(raw.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 16<<10)
-		}), err)
-	}}
-	listener, err := config.Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener
-}
-
-// accept returns the server's end of the next connection.
-func accept(t *testing.T, listener net.Listener) *net.TCPConn {
-	t.Helper()
-	conn, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn.(*net.TCPConn)
-}
-
-// commit sends a batch of n frames and returns where its result comes.
-func commit(t testing.TB, s *Stream, ctx context.Context, n int) <-chan error {
-	t.Helper()
-	dst, ends, err := s.Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dst, ends = appendFrames(dst, ends, n)
-	result := make(chan error, 2)
-	s.Commit(ctx, dst, ends, func(err error) { result <- err })
-	return result
-}
-
-func appendFrames(dst []byte, ends []uint32, n int) ([]byte, []uint32) {
-	for range n {
-		dst = append(dst, frame[:]...)
-		ends = append(ends, uint32(len(dst)))
-	}
-	return dst, ends
-}
-
-var frame = [frameLen]byte(bytes.Repeat([]byte("f"), frameLen))
-
-// eventually polls until condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("still not so: %s", what)
-		}
-	}
-}
-
-func receive(t *testing.T, result <-chan error) error {
-	t.Helper()
-	select {
-	case err := <-result:
-		return err
-	case <-time.After(20 * time.Second):
-		t.Fatal("done was not called")
-		return nil
-	}
-}
-
-// heldBy returns how many bytes the kernel holds for a reader.
-func heldBy(t *testing.T, conn *net.TCPConn) int {
-	t.Helper()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var held int
-	if controlErr := raw.Control(func(fd uintptr) {
-		held, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ)
-	}); controlErr != nil || err != nil {
-		t.Fatal(controlErr, err)
-	}
-	return held
-}
 
 // After a break exactly the frames are reported that the peer's kernel has
 // acknowledged, however the connection broke.
@@ -326,7 +193,8 @@ func TestInterruptedWaitKeepsTheConnection(t *testing.T) {
 func TestCancelEndsBlockedWrite(t *testing.T) {
 	listener := smallListener(t)
 	config := testConfig(listener.Addr().String())
-	config.Limits.InFlight, config.Limits.WriteTimeout = 1<<30, time.Hour
+	config.Limits.InFlight = 1 << 30
+	config.Limits.WriteTimeout, config.Limits.AckTimeout = time.Hour, time.Hour
 	s := newTestStream(t, config)
 	ctx, cancel := context.WithCancel(t.Context())
 	first := commit(t, s, ctx, 1)
@@ -381,6 +249,22 @@ func TestStalledPeerIsGivenUp(t *testing.T) {
 	f("waiting for acknowledgements", 10, Limits{WriteTimeout: long, AckTimeout: short})
 	f("waiting for room", 1000, Limits{WriteTimeout: short, AckTimeout: long, InFlight: 1000 * frameLen})
 	f("in a write", 20<<20/frameLen, Limits{WriteTimeout: short, AckTimeout: long, InFlight: 1 << 30})
+}
+
+// What is acknowledged after the write is settled without any further call.
+func TestLateAcknowledgementSettles(t *testing.T) {
+	listener := smallListener(t)
+	s := newTestStream(t, testConfig(listener.Addr().String()))
+	result := commit(t, s, t.Context(), 2000)
+	server := accept(t, listener)
+	s.Flush(t.Context())
+	if s.link.outstanding() == 0 {
+		t.Fatal("a server that does not read has taken all")
+	}
+	go func() { _, _ = io.Copy(io.Discard, server) }()
+	if err := receive(t, result); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A batch far longer than the buffer is written as it is encoded, and when the
@@ -467,72 +351,5 @@ func TestBatchAllocates(t *testing.T) {
 		s.Flush(ctx)
 	}); n > most {
 		t.Fatalf("%v allocations a batch", n)
-	}
-}
-
-func TestBadConfig(t *testing.T) {
-	f := func(c Config, want string) {
-		t.Helper()
-		if _, err := NewStream(c); err == nil || err.Error() != want {
-			t.Errorf("got %v, want %s", err, want)
-		}
-	}
-	f(Config{Address: "host"}, `reading address "host": address host: missing port in address`)
-	f(Config{Address: "host:"}, `reading address "host:": the port is missing`)
-	f(Config{Address: "host:1", TLS: &TLSOptions{CAFiles: []string{"/none"}}},
-		"reading the CA file: open /none: no such file or directory")
-	f(Config{Address: "host:1", TLS: &TLSOptions{CAFiles: []string{"doc.go"}}},
-		`reading the CA file "doc.go": it holds no certificate`)
-	f(Config{Address: "host:1", TLS: &TLSOptions{NoSystemRoots: true}},
-		"without the system's certificates a CA file is needed")
-	f(Config{Address: "host:1", TLS: &TLSOptions{CertFile: "a"}},
-		"a client certificate and its key go together: one of them is missing")
-}
-
-func TestFIFO(t *testing.T) {
-	var f fifo[int]
-	next, first := 0, 0
-	for i := range 1000 {
-		for range i % 7 {
-			f.push(next)
-			next++
-		}
-		if n := f.len(); n != next-first {
-			t.Fatalf("length %d, want %d", n, next-first)
-		}
-		drop := min(f.len(), i%5)
-		for j := range drop {
-			if *f.at(j) != first+j {
-				t.Fatalf("item %d is %d", j, *f.at(j))
-			}
-		}
-		f.drop(drop)
-		first += drop
-		if i%11 == 0 && f.len() > 0 {
-			f.dropBack(1)
-			next--
-		}
-	}
-	if cap(f.items) > 4096 {
-		t.Fatalf("the memory has grown to %d items for %d", cap(f.items), f.len())
-	}
-}
-
-// The ends of frames are compared over the overflow of their 32 bits.
-func TestEndsOverflow(t *testing.T) {
-	var f inFlight
-	base := uint64(1<<32 - 150)
-	f.ends.push(uint32(base+100), uint32((base+200)&(1<<32-1)))
-	f.batches.push(batch{frames: 2, end: base + 200})
-	for acked, want := range map[uint64]int{99: 0, 100: 1, 199: 1} {
-		probe := f
-		probe.ends.items = append([]uint32(nil), f.ends.items...)
-		probe.batches.items = append([]batch(nil), f.batches.items...)
-		if _, settled, ok := probe.popFront(base+acked, true); !ok || settled != want {
-			t.Errorf("%d bytes: %d frames, want %d", acked, settled, want)
-		}
-	}
-	if _, settled, ok := f.popFront(base+200, false); !ok || settled != 2 {
-		t.Error(fmt.Sprint("all bytes: ", settled, ok))
 	}
 }

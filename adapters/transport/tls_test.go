@@ -158,3 +158,23 @@ func TestSilentHandshake(t *testing.T) {
 	defer stop.Stop()
 	f(time.Hour, ctx, context.Canceled)
 }
+
+// A configuration that can never work is refused before there is a connection.
+func TestBadConfig(t *testing.T) {
+	f := func(c transport.Config, want string) {
+		t.Helper()
+		if _, err := transport.NewStream(c); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	f(transport.Config{Address: "host"}, `reading address "host": address host: missing port in address`)
+	f(transport.Config{Address: "host:"}, `reading address "host:": the port is missing`)
+	f(transport.Config{Address: "host:1", TLS: &transport.TLSOptions{CAFiles: []string{"/none"}}},
+		"reading the CA file: open /none: no such file or directory")
+	f(transport.Config{Address: "host:1", TLS: &transport.TLSOptions{CAFiles: []string{"doc.go"}}},
+		`reading the CA file "doc.go": it holds no certificate`)
+	f(transport.Config{Address: "host:1", TLS: &transport.TLSOptions{NoSystemRoots: true}},
+		"without the system's certificates a CA file is needed")
+	f(transport.Config{Address: "host:1", TLS: &transport.TLSOptions{CertFile: "a"}},
+		"a client certificate and its key go together: one of them is missing")
+}

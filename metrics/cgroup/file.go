@@ -16,15 +16,6 @@ const absent = -1
 // of an ordinary host, memory.stat, is about 2 KiB.
 const firstBuffer = 8 << 10
 
-// openFile opens a file for reading, or returns absent.
-func openFile(path string) int {
-	fd, err := openAt(unix.AT_FDCWD, path, unix.O_RDONLY)
-	if err != nil {
-		return absent
-	}
-	return fd
-}
-
 // openAt opens a path relative to a folder.
 func openAt(dir int, path string, flags int) (int, error) {
 	for {
@@ -33,6 +24,20 @@ func openAt(dir int, path string, flags int) (int, error) {
 			return fd, err
 		}
 	}
+}
+
+// openOptional opens a file for reading relative to a folder, or returns absent
+// where the kernel does not have it. Every other reason is an error: a process
+// with too many files open must not look like a kernel with too few.
+func openOptional(dir int, path string) (int, error) {
+	fd, err := openAt(dir, path, unix.O_RDONLY)
+	if err == nil {
+		return fd, nil
+	}
+	if errors.Is(goneOr(err), ErrGone) || err == unix.EOPNOTSUPP {
+		return absent, nil
+	}
+	return absent, fmt.Errorf("opening %q: %w", path, err)
 }
 
 // preadAll reads a file from its start into buf, which grows when it is too
@@ -95,14 +100,9 @@ func (p process) read(name string) ([]byte, error) {
 	return content.Bytes(), nil
 }
 
-// openNetwork opens the counters of the network namespace, or returns absent.
-func (p process) openNetwork() int {
-	fd, err := openAt(p.dir, "net/dev", unix.O_RDONLY)
-	if err != nil {
-		return absent
-	}
-	return fd
-}
+// openNetwork opens the counters of the network namespace, or returns absent
+// when the process has ended.
+func (p process) openNetwork() (int, error) { return openOptional(p.dir, "net/dev") }
 
 // close closes the folder.
 func (p process) close() { unix.Close(p.dir) }

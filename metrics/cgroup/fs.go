@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrGone says that a container's processes or its cgroup are no more.
@@ -126,13 +128,16 @@ func (fs *FS) Open(pid int, id string) (*Cgroup, error) {
 		// Version 1 moves a process that is exiting to the root.
 		return nil, fmt.Errorf("finding the cgroup of container %q by process %d: %w", id, pid, ErrGone)
 	}
-	group := fs.open(paths)
-	if len(group.files) == 0 {
-		return nil, fmt.Errorf("opening cgroup %q: %w", group.path, ErrGone)
+	group, err := fs.open(paths)
+	if err != nil {
+		return nil, err
 	}
 	// A process that has ended by now has no network any more, and the sample
 	// none of its interfaces. The next sample finds the cgroup gone.
-	group.network = process.openNetwork()
+	if group.network, err = process.openNetwork(); err != nil {
+		group.Close()
+		return nil, err
+	}
 	return group, nil
 }
 
@@ -143,21 +148,28 @@ func (fs *FS) OpenRoot() (*Cgroup, error) {
 	for controller := range fs.v1 {
 		paths[controller] = "/"
 	}
-	group := fs.open(paths)
-	if len(group.files) == 0 {
-		return nil, fmt.Errorf("opening the root cgroup: %w", ErrGone)
+	group, err := fs.open(paths)
+	if err != nil {
+		return nil, err
 	}
-	if process, err := openProcess(filepath.Join(fs.root, "proc/1")); err == nil {
-		group.network = process.openNetwork()
-		process.close()
+	process, err := openProcess(filepath.Join(fs.root, "proc/1"))
+	if err != nil {
+		// Where /proc hides the host's processes there are its cgroups all the same.
+		return group, nil
+	}
+	defer process.close()
+	if group.network, err = process.openNetwork(); err != nil {
+		group.Close()
+		return nil, err
 	}
 	return group, nil
 }
 
 // open opens what files there are of the cgroups that paths names by controller.
-func (fs *FS) open(paths map[string]string) *Cgroup {
+// It returns ErrGone when there are none.
+func (fs *FS) open(paths map[string]string) (*Cgroup, error) {
 	group := &Cgroup{network: absent}
-	for _, controller := range []string{memoryController, cpuController, noController} {
+	for _, controller := range []string{memoryController, cpuController, noController, cpuacctController, blkioController, pidsController} {
 		if path, ok := paths[controller]; ok && group.path == "" {
 			group.path = path
 		}
@@ -174,13 +186,21 @@ func (fs *FS) open(paths map[string]string) *Cgroup {
 		}
 		dir := tree.dir(path)
 		for _, name := range src.names {
-			if fd := openFile(filepath.Join(dir, name)); fd != absent {
+			fd, err := openOptional(unix.AT_FDCWD, filepath.Join(dir, name))
+			if err != nil {
+				group.Close()
+				return nil, err
+			}
+			if fd != absent {
 				group.files = append(group.files, openSource{fd: fd, source: src})
 				break
 			}
 		}
 	}
-	return group
+	if len(group.files) == 0 {
+		return nil, fmt.Errorf("opening cgroup %q: %w", group.path, ErrGone)
+	}
+	return group, nil
 }
 
 // parseMountinfo finds the cgroup mounts in a mountinfo file (see proc(5)).

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// greetAfter is how long the banner waits for the engine to tell what there is.
+const greetAfter = 3 * time.Second
+
+// greet says what runs, once it is known or the engine has not answered in time.
+func (a *agent) greet(ctx context.Context, addr net.Addr, w io.Writer) {
+	select {
+	case <-a.collector.Listed():
+	case <-time.After(greetAfter):
+	case <-ctx.Done():
+		return
+	}
+	s := a.collector.Status()
+	engine := "not reached: " + s.Problem
+	if s.Connected {
+		engine = fmt.Sprintf("%s on %s, API %s", s.Engine.Version, s.Engine.Name, s.Engine.APIVersion)
+	}
+	reader := "none: no log can be read"
+	if path := a.folder.get(); path != "" {
+		reader = "files in " + path
+	}
+	containers := fmt.Sprintf("%d running of %d; the logs of %d are read, %d cannot be", s.Running, s.Total, s.Read, len(s.Unreadable))
+	var names []string
+	for _, r := range a.table.Routes() {
+		names = append(names, r.String())
+	}
+	list := "none"
+	if len(names) > 0 {
+		list = strings.Join(names, "\n              ")
+	}
+	url := "http://" + addr.String()
+	if a.options.logFormat == "json" {
+		a.logger.Info("started", "version", version, "engine", engine, "containers", containers,
+			"reader", reader, "routes", names, "http", url)
+		return
+	}
+	fmt.Fprintf(w, "tallyman %s (%s)\n  engine      %s\n  containers  %s\n  reader      %s\n  routes      %s\n  http        %s/logs  %s/metrics  %s/health\n",
+		version, runtime.Version(), engine, containers, reader, list, url, url, url)
+}

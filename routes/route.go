@@ -1,0 +1,319 @@
+package routes
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tallyman/adapters"
+	"tallyman/collector"
+	"tallyman/collector/record"
+)
+
+// routeConfig is what a Route is made from.
+type routeConfig struct {
+	// Identity is the name of its positions, Title what people are shown.
+	Identity, Title string
+	Filter          Filter
+	Backlog         bool
+	Adapter         adapters.Adapter
+	// Positions is nil for a route whose place is not kept, such as a viewer's.
+	Positions Positions
+	// Grace is how long a route that is stopped may take to deliver what is in
+	// flight.
+	Grace time.Duration
+	// Batches holds the read buffers that all routes share: a route has one only
+	// while it has something to read.
+	Batches *sync.Pool
+	Logger  *slog.Logger
+}
+
+// Route delivers the logs that a filter wants to one destination.
+type Route struct {
+	cfg   routeConfig
+	first time.Time
+	wake  chan struct{}
+	stats Stats
+
+	wanted [record.Streams]bool
+	some   bool     // only some streams are wanted
+	kept   []uint32 // scratch of the route's goroutine
+
+	// mu guards all below.
+	mu       sync.Mutex
+	cursors  map[string]*cursor
+	list     *cursor // those to be read, first come first served
+	listEnd  *cursor
+	free     *flight
+	inFlight int
+	// failure is why a batch has to be sent again; nothing is sent until then.
+	failure error
+	// down is since when the destination has failed, zero while it works.
+	down     time.Time
+	attempts int
+	closed   bool
+}
+
+func newRoute(cfg routeConfig) *Route {
+	r := &Route{
+		cfg:     cfg,
+		first:   time.Now(),
+		wake:    make(chan struct{}, 1),
+		cursors: make(map[string]*cursor),
+	}
+	r.wanted, r.some = cfg.Filter.streams()
+	if cfg.Positions != nil {
+		r.first = cfg.Positions.Meet(cfg.Identity, cfg.Title, r.first)
+	}
+	return r
+}
+
+// String returns the route's title.
+func (r *Route) String() string { return r.cfg.Title }
+
+// Identity returns the name under which the route's positions are kept.
+func (r *Route) Identity() string { return r.cfg.Identity }
+
+// Stats returns the live counters.
+func (r *Route) Stats() *Stats { return &r.stats }
+
+// found takes a container's log into the route if the filter wants it. The
+// log's files are held from then on, whatever the destination does.
+func (r *Route) found(log collector.Log) error {
+	container := log.Container()
+	r.mu.Lock()
+	c := r.cursors[container.ID]
+	// A container that the filter wanted and that was renamed stays: its lines
+	// go on where they went before.
+	if c != nil || r.closed || !r.cfg.Filter.MatchContainer(container) {
+		r.mu.Unlock()
+		return nil
+	}
+	c = &cursor{route: r, log: log, id: container.ID}
+	r.cursors[container.ID] = c
+	r.mu.Unlock()
+
+	from := r.start(container)
+	reader, err := log.Reader(from, c.changed)
+	var lost *collector.LostError
+	if errors.As(err, &lost) {
+		r.stats.LostGenerations.Add(1)
+		r.cfg.Logger.Error("lines were lost: a log was rotated away while nobody read it; going on at the oldest that is left",
+			"route", r.String(), "container", container.Name, "id", container.ShortID())
+	} else if err != nil {
+		r.mu.Lock()
+		delete(r.cursors, container.ID)
+		r.mu.Unlock()
+		return err
+	}
+	r.mu.Lock()
+	c.reader = reader
+	c.delivered = reader.Position()
+	r.enlistLocked(c)
+	r.mu.Unlock()
+	r.signal()
+	return nil
+}
+
+// start returns where the route begins in a container's log: where it left off;
+// else at the first byte of a container that was made after the route was, and
+// at the end of one that was there before.
+func (r *Route) start(c *record.Container) record.Position {
+	if r.cfg.Positions != nil {
+		if at, ok := r.cfg.Positions.Get(r.cfg.Identity, c.ID); ok {
+			return at
+		}
+	}
+	if r.cfg.Backlog || c.Created.After(r.first) {
+		return record.Oldest()
+	}
+	return record.End()
+}
+
+// run delivers until ctx ends, then gives what is in flight the grace period
+// and closes the adapter and the readers.
+func (r *Route) run(ctx context.Context) {
+	// What is being sent when ctx ends may still be delivered within the grace.
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(r.cfg.Grace, cancel)
+		context.AfterFunc(sending, func() { timer.Stop() })
+	})
+	defer stop()
+	var b *record.Batch
+	for ctx.Err() == nil {
+		if r.failed() {
+			b = r.putBack(b)
+			r.recover(ctx)
+			continue
+		}
+		c := r.delist()
+		if c == nil {
+			r.cfg.Adapter.Flush(sending)
+			b = r.putBack(b)
+			if r.hasWork() {
+				continue
+			}
+			select {
+			case <-r.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if b == nil {
+			b = r.cfg.Batches.Get().(*record.Batch)
+		}
+		r.turn(sending, c, b)
+	}
+	r.putBack(b)
+	r.close(sending)
+}
+
+// putBack returns the read buffer to those that all routes share.
+func (r *Route) putBack(b *record.Batch) *record.Batch {
+	if b != nil {
+		b.Reset()
+		r.cfg.Batches.Put(b)
+	}
+	return nil
+}
+
+func (r *Route) failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failure != nil
+}
+
+func (r *Route) hasWork() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.list != nil || r.failure != nil
+}
+
+// readRetry is the pause after a log could not be read.
+const readRetry = time.Second
+
+// turn reads one block of one log and sends it.
+func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
+	r.mu.Lock()
+	reader, delivered, finished := c.reader, c.delivered, c.ended && c.first == nil
+	r.mu.Unlock()
+	if reader == nil {
+		// found has not come so far; it puts the cursor in the list again.
+		return
+	}
+	if finished {
+		r.detach(c)
+		return
+	}
+	reader.Release(delivered)
+	switch err := reader.Next(b); {
+	case errors.Is(err, collector.ErrIdle):
+	case errors.Is(err, io.EOF):
+		r.mu.Lock()
+		c.ended = true
+		finished = c.first == nil
+		r.mu.Unlock()
+		if finished {
+			r.detach(c)
+		}
+	case err != nil:
+		if r.stats.ReadErrors.Add(1) == 1 {
+			r.cfg.Logger.Error("a log cannot be read, trying again; further errors are only counted",
+				"route", r.String(), "container", c.log.Container().Name, "error", err)
+		}
+		time.AfterFunc(readRetry, c.changed)
+	default:
+		if b.More {
+			r.mu.Lock()
+			r.enlistLocked(c)
+			r.mu.Unlock()
+		}
+		r.send(ctx, c, b)
+	}
+}
+
+// send sends what the filter wants of a batch.
+func (r *Route) send(ctx context.Context, c *cursor, b *record.Batch) {
+	r.kept = r.kept[:0]
+	if r.some {
+		r.filter(b)
+	}
+	f := r.launch(c, b, r.kept)
+	if len(b.Records) == 0 {
+		// Nothing to send, yet the cursor moves with those before it.
+		f.settle(nil)
+		return
+	}
+	r.cfg.Adapter.Send(ctx, b, f.done)
+}
+
+// filter takes the records of unwanted streams out of b.
+func (r *Route) filter(b *record.Batch) {
+	n := 0
+	for i := range b.Records {
+		if r.wanted[b.Records[i].Stream] {
+			b.Records[n] = b.Records[i]
+			n++
+			r.kept = append(r.kept, uint32(i))
+		}
+	}
+	r.stats.Filtered.Add(int64(len(b.Records) - n))
+	b.Records = b.Records[:n]
+}
+
+// detach forgets a container that was removed and all of whose log is settled.
+func (r *Route) detach(c *cursor) {
+	r.mu.Lock()
+	if r.cursors[c.id] == c {
+		delete(r.cursors, c.id)
+	}
+	r.mu.Unlock()
+	r.closeReader(c)
+	if r.cfg.Positions != nil {
+		r.cfg.Positions.Delete(r.cfg.Identity, c.id)
+	}
+}
+
+func (r *Route) closeReader(c *cursor) {
+	if err := c.reader.Close(); err != nil {
+		r.cfg.Logger.Warn("closing a log", "container", c.log.Container().Name, "error", err)
+	}
+}
+
+// close delivers what is in flight until ctx ends and lets go of everything.
+func (r *Route) close(ctx context.Context) {
+	if err := r.cfg.Adapter.Close(ctx); err != nil {
+		r.cfg.Logger.Warn("closing a route", "route", r.String(), "error", err)
+	}
+	r.save(time.Now())
+	r.mu.Lock()
+	r.closed = true
+	cursors := r.cursors
+	r.cursors = nil
+	r.mu.Unlock()
+	for _, c := range cursors {
+		if c.reader != nil {
+			r.closeReader(c)
+		}
+	}
+}
+
+// save hands the positions that have moved to those that are kept on disk.
+func (r *Route) save(now time.Time) {
+	if r.cfg.Positions == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, c := range r.cursors {
+		if c.delivered != c.saved && c.reader != nil {
+			c.saved = c.delivered
+			r.cfg.Positions.Set(r.cfg.Identity, id, c.log.Container().Name, c.delivered, now)
+		}
+	}
+}
