@@ -48,9 +48,12 @@ type Collector struct {
 	containers map[string]*record.Container
 	logs       map[string]Log
 	unreadable map[string]Unreadable
-	connected  bool
-	problem    string
-	info       engine.Info
+	// gone has when each container was removed that was removed not long ago:
+	// what is still told of it afterwards does not make it come back.
+	gone      map[string]time.Time
+	connected bool
+	problem   string
+	info      engine.Info
 }
 
 // New returns a Collector that does nothing until Run.
@@ -65,6 +68,7 @@ func New(cfg Config) *Collector {
 		containers: make(map[string]*record.Container),
 		logs:       make(map[string]Log),
 		unreadable: make(map[string]Unreadable),
+		gone:       make(map[string]time.Time),
 		problem:    "the engine has not answered yet",
 	}
 }
@@ -88,6 +92,10 @@ const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 15 * time.Second
 )
+
+// rememberGone is how long it is remembered that a container was removed: longer
+// than the engine's events can lag behind.
+const rememberGone = 10 * time.Minute
 
 // refreshers is how many containers are inspected at once.
 const refreshers = 4
@@ -238,6 +246,7 @@ func (c *Collector) list(ctx context.Context) error {
 			gone = append(gone, id)
 		}
 	}
+	maps.DeleteFunc(c.gone, func(_ string, at time.Time) bool { return time.Since(at) > rememberGone })
 	c.mu.Unlock()
 	for _, id := range gone {
 		// It may have been made after the list: then inspecting it says so.
@@ -256,7 +265,11 @@ func (c *Collector) refresh(ctx context.Context, id string, e *engine.Event) {
 	case errors.Is(err, engine.ErrNotFound):
 		// It vanished before it could be asked for. Its files may be open all
 		// the same, and the event tells its name.
-		if e != nil && c.known(id) == nil {
+		known, gone := c.knows(id)
+		if gone {
+			return
+		}
+		if e != nil && !known {
 			c.found(engine.FromEvent(*e))
 		}
 		c.removed(id)
@@ -266,10 +279,14 @@ func (c *Collector) refresh(ctx context.Context, id string, e *engine.Event) {
 	}
 }
 
-func (c *Collector) known(id string) *record.Container {
+// knows reports whether a container is in the list, and whether it was removed
+// from it not long ago.
+func (c *Collector) knows(id string) (known, gone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.containers[id]
+	_, known = c.containers[id]
+	_, gone = c.gone[id]
+	return known, gone
 }
 
 // found takes in what a container is now.
@@ -311,6 +328,7 @@ func (c *Collector) removed(id string) {
 	delete(c.containers, id)
 	delete(c.logs, id)
 	delete(c.unreadable, id)
+	c.gone[id] = time.Now()
 	c.mu.Unlock()
 	c.cfg.Gone(id)
 	if source != nil {

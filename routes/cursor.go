@@ -28,8 +28,11 @@ type cursor struct {
 	// waiting says that the cursor is in the route's list, next is who follows.
 	waiting bool
 	next    *cursor
-	// ended says that the log has been read to its end.
-	ended bool
+	// ended says that the log has been read to its end; finished that all of it
+	// is settled too and the reader is closed; gone that nobody will tell of the
+	// container any more. A cursor that is finished is kept until it is gone, so
+	// that the log is not taken for a new one.
+	ended, finished, gone bool
 }
 
 // changed puts the cursor in the route's list of those to be read.

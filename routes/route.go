@@ -118,6 +118,21 @@ func (r *Route) found(log collector.Log) error {
 	return nil
 }
 
+// gone says that the engine has removed a container and that found will not be
+// called for it again.
+func (r *Route) gone(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.cursors[id]
+	if c == nil {
+		return
+	}
+	c.gone = true
+	if c.finished {
+		delete(r.cursors, id)
+	}
+}
+
 // start returns where the route begins in a container's log: where it left off;
 // else at the first byte of a container that was made after the route was, and
 // at the end of one that was there before.
@@ -201,8 +216,9 @@ const readRetry = time.Second
 func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
 	r.mu.Lock()
 	reader, delivered, finished := c.reader, c.delivered, c.ended && c.first == nil
+	closed := c.finished
 	r.mu.Unlock()
-	if reader == nil {
+	if reader == nil || closed {
 		// found has not come so far; it puts the cursor in the list again.
 		return
 	}
@@ -269,7 +285,8 @@ func (r *Route) filter(b *record.Batch) {
 // detach forgets a container that was removed and all of whose log is settled.
 func (r *Route) detach(c *cursor) {
 	r.mu.Lock()
-	if r.cursors[c.id] == c {
+	c.finished = true
+	if c.gone {
 		delete(r.cursors, c.id)
 	}
 	r.mu.Unlock()
@@ -297,7 +314,7 @@ func (r *Route) close(ctx context.Context) {
 	r.cursors = nil
 	r.mu.Unlock()
 	for _, c := range cursors {
-		if c.reader != nil {
+		if c.reader != nil && !c.finished {
 			r.closeReader(c)
 		}
 	}
@@ -311,7 +328,7 @@ func (r *Route) save(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, c := range r.cursors {
-		if c.delivered != c.saved && c.reader != nil {
+		if c.delivered != c.saved && c.reader != nil && !c.finished {
 			c.saved = c.delivered
 			r.cfg.Positions.Set(r.cfg.Identity, id, c.log.Container().Name, c.delivered, now)
 		}

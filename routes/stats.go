@@ -74,7 +74,7 @@ func (r *Route) Lag() Lag {
 	list := make([]*cursor, 0, len(r.cursors))
 	oldest := int64(0)
 	for _, c := range r.cursors {
-		if c.reader != nil {
+		if c.reader != nil && !c.finished {
 			list = append(list, c)
 		}
 		at := c.oldest

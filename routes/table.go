@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -127,8 +128,12 @@ func (t *Table) offer(r *Route, log collector.Log) {
 // of its log. Those that read it read it to its end.
 func (t *Table) Gone(id string) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	delete(t.logs, id)
+	all := slices.AppendSeq(slices.Clone(t.routes), maps.Keys(t.viewers))
+	t.mu.Unlock()
+	for _, r := range all {
+		r.gone(id)
+	}
 }
 
 // Run delivers until ctx ends, and returns when every route has delivered what

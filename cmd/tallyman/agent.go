@@ -40,6 +40,7 @@ type agent struct {
 	table     *routes.Table
 	collector *collector.Collector
 	registry  *prometheus.Registry
+	usage     *metrics.Containers
 	folder    folder
 }
 
@@ -108,8 +109,10 @@ func (a *agent) run(ctx context.Context, client *engine.Client, listener net.Lis
 		}
 	}
 	a.collector = collector.New(collector.Config{
-		Engine: client, Open: a.openFiles, Found: a.table.Found, Gone: a.table.Gone, Logger: a.logger,
+		Engine: client, Open: a.openFiles, Found: a.found, Gone: a.gone, Logger: a.logger,
 	})
+	a.usage = metrics.NewContainers(metrics.Options{Containers: a.collector.Containers, Logger: a.logger})
+	defer a.usage.Close()
 	a.register()
 
 	// The logs' files stay open until the routes have ended.
@@ -160,6 +163,20 @@ func (a *agent) run(ctx context.Context, client *engine.Client, listener net.Lis
 	return err
 }
 
+// found takes in what a container is now.
+func (a *agent) found(log collector.Log) {
+	if c := log.Container(); !c.Running {
+		// What is open of its resource use would keep its network alive.
+		a.usage.Forget(c.ID)
+	}
+	a.table.Found(log)
+}
+
+func (a *agent) gone(id string) {
+	a.usage.Forget(id)
+	a.table.Gone(id)
+}
+
 // openFiles opens the engine's log files.
 func (a *agent) openFiles(info engine.Info) (collector.Source, error) {
 	root := info.Root
@@ -205,7 +222,7 @@ func (a *agent) register() {
 	a.registry.MustRegister(build, up, unreadable, a.table,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewContainers(metrics.Options{Containers: a.collector.Containers, Logger: a.logger}),
+		a.usage, metrics.NewMachine(metrics.MachineOptions{Logger: a.logger}),
 	)
 }
 

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	// The image has no files with time zones.
+	_ "time/tzdata"
 )
 
 // version is set by the linker from git.

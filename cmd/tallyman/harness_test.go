@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+
+	"tallyman/cmd/internal/oracle"
+	"tallyman/cmd/internal/oracle/genimage"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 90 * time.Second
+
+var buildOnce = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "tallyman-e2e-")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "tallyman")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the agent: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binary, err := buildOnce(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(binary))
+	}
+	os.Exit(code)
+}
+
+// need skips a test that the machine cannot run, but fails it in continuous
+// integration.
+func need(t testing.TB, ok bool, what string) {
+	t.Helper()
+	if ok {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("this test needs %s", what)
+	}
+	t.Skipf("this test needs %s", what)
+}
+
+// process is a running agent.
+type process struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	listen string
+	output *lockedBuffer
+	ended  chan struct{}
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// freeAddress returns an address of the loopback interface that is free now.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startAgent starts the agent with a state folder and arguments, and waits until
+// it serves.
+func startAgent(t testing.TB, state string, env []string, args ...string) *process {
+	t.Helper()
+	binary, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, listen: freeAddress(t), output: &lockedBuffer{}, ended: make(chan struct{})}
+	p.cmd = exec.Command(binary, append([]string{"--listen", p.listen, "--state-dir", state}, args...)...)
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // Its code is read from ProcessState.
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the agent said:\n%s", p.output)
+		}
+	})
+	p.eventually("it serves HTTP", func() bool {
+		_, _, err := p.get("/health")
+		return err == nil
+	})
+	return p
+}
+
+// startReady is startAgent for an agent that must know the engine's containers.
+func startReady(t testing.TB, state string, args ...string) *process {
+	t.Helper()
+	p := startAgent(t, state, nil, args...)
+	p.eventually("it is healthy", func() bool {
+		code, _, err := p.get("/health")
+		return err == nil && code == http.StatusOK
+	})
+	return p
+}
+
+func (p *process) eventually(what string, condition func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.ended:
+			p.t.Fatalf("waiting until %s: the agent has ended: %v\n%s", what, p.cmd.ProcessState, p.output)
+		default:
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("it has not come true that %s\n%s", what, p.output)
+		}
+	}
+}
+
+func (p *process) get(path string) (int, string, error) {
+	response, err := http.Get("http://" + p.listen + path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(body), err
+}
+
+// metric returns a sample of /metrics, whose name and labels are given as they
+// are written there.
+func (p *process) metric(series string) (value float64, ok bool) {
+	p.t.Helper()
+	_, body, err := p.get("/metrics")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(body) {
+		if rest, found := strings.CutPrefix(line, series+" "); found {
+			if _, err := fmt.Sscan(rest, &value); err != nil {
+				p.t.Fatal(err)
+			}
+			return value, true
+		}
+	}
+	return 0, false
+}
+
+// terminate stops the agent as a service manager does and returns its exit code.
+func (p *process) terminate() int {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Second):
+		p.t.Fatalf("the agent has not stopped\n%s", p.output)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // It may have ended.
+	<-p.ended
+}
+
+// docker is the real engine.
+type docker struct {
+	t      testing.TB
+	client *client.Client
+	image  string
+}
+
+func newDocker(t testing.TB) *docker {
+	t.Helper()
+	image := genimage.Build(t)
+	c, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return &docker{t: t, client: c, image: image}
+}
+
+// logOptions are the options of the json-file driver.
+type logOptions map[string]string
+
+// create makes a container of the generator that is removed with the test.
+func (d *docker) create(name string, host *container.HostConfig, args ...string) string {
+	d.t.Helper()
+	created, err := d.client.ContainerCreate(context.Background(), &container.Config{
+		Image: d.image, Cmd: append([]string{"gen", "-name", name}, args...),
+		Labels: map[string]string{"tallyman.test": name},
+	}, host, nil, nil, "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() {
+		// Containers made with --rm are gone.
+		_ = d.client.ContainerRemove(context.Background(), created.ID, container.RemoveOptions{Force: true})
+	})
+	return created.ID
+}
+
+func (d *docker) start(id string) {
+	d.t.Helper()
+	if err := d.client.ContainerStart(context.Background(), id, container.StartOptions{}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// run makes and starts a container of the generator with the json-file driver.
+func (d *docker) run(name string, options logOptions, args ...string) string {
+	d.t.Helper()
+	id := d.create(name, jsonFile(options), args...)
+	d.start(id)
+	return id
+}
+
+func jsonFile(options logOptions) *container.HostConfig {
+	return &container.HostConfig{LogConfig: container.LogConfig{Type: "json-file", Config: options}}
+}
+
+func newSink(t testing.TB, network string) *oracle.Sink {
+	t.Helper()
+	s, err := oracle.New(oracle.Config{Network: network})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// wantComplete waits until every expected line has come.
+func wantComplete(t testing.TB, s *oracle.Sink) oracle.Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.WaitComplete(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return s.Report()
+}
+
+func wantExact(t testing.TB, what string, r oracle.Report) {
+	t.Helper()
+	if !r.Exact() {
+		t.Fatalf("%s:\n%s", what, r)
+	}
+}
+
+// filterLabel returns the part of a URI that selects the containers of a test:
+// other tests and other people use the same engine.
+func filterLabel(prefix string) string { return "filter.labels=tallyman.test:" + prefix + "*" }
