@@ -142,7 +142,9 @@ func (r *Route) start(c *record.Container) record.Position {
 			return at
 		}
 	}
-	if r.cfg.Backlog || c.Created.After(r.first) {
+	// The age of a container that vanished before the engine could be asked is
+	// not known: repeating is better than losing.
+	if r.cfg.Backlog || c.Created.IsZero() || c.Created.After(r.first) {
 		return record.Oldest()
 	}
 	return record.End()

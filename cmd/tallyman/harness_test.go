@@ -32,8 +32,11 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "tallyman")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args := []string{"build", "-o", binary}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, ".")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the agent: %w\n%s", err, out)
 	}
@@ -119,6 +122,9 @@ func startAgent(t testing.TB, state string, env []string, args ...string) *proce
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if strings.Contains(p.output.String(), "DATA RACE") {
+			t.Error("the race detector has found something in the agent")
+		}
 		if t.Failed() {
 			t.Logf("the agent said:\n%s", p.output)
 		}
