@@ -38,6 +38,8 @@ type Config struct {
 type Collector struct {
 	cfg   Config
 	queue *refreshQueue
+	// adopted says that adopt has been done; used by Run's goroutine.
+	adopted bool
 	// listed is closed after the first list has been worked off.
 	listed chan struct{}
 
@@ -50,10 +52,12 @@ type Collector struct {
 	unreadable map[string]Unreadable
 	// gone has when each container was removed that was removed not long ago:
 	// what is still told of it afterwards does not make it come back.
-	gone      map[string]time.Time
-	connected bool
-	problem   string
-	info      engine.Info
+	gone map[string]time.Time
+	// uninspected has the containers that could not be inspected last time.
+	uninspected map[string]struct{}
+	connected   bool
+	problem     string
+	info        engine.Info
 }
 
 // New returns a Collector that does nothing until Run.
@@ -62,14 +66,15 @@ func New(cfg Config) *Collector {
 		cfg.Reconcile = time.Minute
 	}
 	return &Collector{
-		cfg:        cfg,
-		queue:      newRefreshQueue(),
-		listed:     make(chan struct{}),
-		containers: make(map[string]*record.Container),
-		logs:       make(map[string]Log),
-		unreadable: make(map[string]Unreadable),
-		gone:       make(map[string]time.Time),
-		problem:    "the engine has not answered yet",
+		cfg:         cfg,
+		queue:       newRefreshQueue(),
+		listed:      make(chan struct{}),
+		containers:  make(map[string]*record.Container),
+		logs:        make(map[string]Log),
+		unreadable:  make(map[string]Unreadable),
+		gone:        make(map[string]time.Time),
+		uninspected: make(map[string]struct{}),
+		problem:     "the engine has not answered yet",
 	}
 }
 
@@ -134,22 +139,33 @@ func (c *Collector) Run(ctx context.Context) {
 // session follows one connection to the engine. since is the time of the last
 // event that was seen, from which the next session goes on.
 func (c *Collector) session(run context.Context, group *sync.WaitGroup, since *time.Time) error {
-	ctx, cancel := context.WithCancel(run)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(run)
 	info, err := c.cfg.Engine.Info(ctx)
 	if err != nil {
+		cancel(nil)
 		return fmt.Errorf("asking the engine what it is: %w", err)
 	}
 	c.openSource(run, group, info)
 	// Events first, then the list: a container that starts in between is in one
 	// of them or in both.
+	begun := time.Now()
 	events, ended := c.cfg.Engine.Events(ctx, *since)
-	defer func() {
-		cancel()
-		for range events {
-			// What is left is told again: the next session starts at since.
+	if since.IsZero() {
+		// Should the stream break before it has told anything.
+		*since = begun
+	}
+	var taking sync.WaitGroup
+	// Events are taken at once, also while the list is worked off: the engine
+	// drops those that wait for too long.
+	taking.Go(func() {
+		for e := range events {
+			*since = e.Time
+			c.queue.add(e.ID, &e)
 		}
-	}()
+		cancel(fmt.Errorf("following the engine's events: %w", <-ended))
+	})
+	defer taking.Wait()
+	defer cancel(nil)
 	if err := c.list(ctx); err != nil {
 		return err
 	}
@@ -158,12 +174,8 @@ func (c *Collector) session(run context.Context, group *sync.WaitGroup, since *t
 	defer tick.Stop()
 	for {
 		select {
-		case e, ok := <-events:
-			if !ok {
-				return fmt.Errorf("following the engine's events: %w", <-ended)
-			}
-			*since = e.Time
-			c.queue.add(e.ID, &e)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		case <-tick.C:
 			c.openSource(run, group, info)
 			if err := c.list(ctx); err != nil {
@@ -192,6 +204,9 @@ func (c *Collector) openSource(run context.Context, group *sync.WaitGroup, info 
 			c.cfg.Logger.Error("no log can be read", "error", err)
 		}
 		return
+	}
+	if told {
+		c.cfg.Logger.Info("logs can be read now")
 	}
 	group.Go(func() { source.Run(run) })
 }
@@ -231,6 +246,10 @@ func (c *Collector) disconnected(err error) {
 // that it does not. It returns when that has been done.
 func (c *Collector) list(ctx context.Context) error {
 	entries, err := c.cfg.Engine.List(ctx)
+	if ctx.Err() != nil {
+		// That the events have ended says more than that the list was cut short.
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("listing the engine's containers: %w", err)
 	}
@@ -255,28 +274,73 @@ func (c *Collector) list(ctx context.Context) error {
 	return c.queue.wait(ctx)
 }
 
+// adopt takes in the removed containers of whose log something is left. It does
+// so once: what is removed from now on is known.
+func (c *Collector) adopt() {
+	source := c.currentSource()
+	if source == nil || c.adopted {
+		return
+	}
+	c.adopted = true
+	for _, container := range source.Orphans() {
+		if known, gone := c.knows(container.ID); !known && !gone {
+			c.found(container)
+			c.removed(container.ID)
+		}
+	}
+}
+
 // refresh finds out what a container is now. e is the last event that told of
 // it, nil when it was listed.
 func (c *Collector) refresh(ctx context.Context, id string, e *engine.Event) {
 	container, err := c.cfg.Engine.Inspect(ctx, id)
 	switch {
 	case err == nil:
+		c.inspected(id)
 		c.found(container)
 	case errors.Is(err, engine.ErrNotFound):
-		// It vanished before it could be asked for. Its files may be open all
-		// the same, and the event tells its name.
-		known, gone := c.knows(id)
-		if gone {
-			return
-		}
-		if e != nil && !known {
-			c.found(engine.FromEvent(*e))
-		}
-		c.removed(id)
+		c.inspected(id)
+		c.vanished(id, e)
 	case ctx.Err() == nil:
-		c.cfg.Logger.Warn("a container could not be inspected, it is looked at again with the next list",
-			"id", id, "error", err)
+		c.cannotInspect(id, err)
 	}
+}
+
+// vanished takes in that the engine does not know a container.
+func (c *Collector) vanished(id string, e *engine.Event) {
+	known, gone := c.knows(id)
+	switch {
+	case gone:
+		return
+	case known:
+	case e != nil:
+		// It vanished before it could be asked for. Its files may be open all the
+		// same, and the event tells its name.
+		c.found(engine.FromEvent(*e))
+	default:
+		// It was listed and has gone: the event of its removal is yet to come.
+		return
+	}
+	c.removed(id)
+}
+
+// cannotInspect notes that a container could not be inspected. When the engine
+// is in trouble that holds for many, and the first says it all.
+func (c *Collector) cannotInspect(id string, err error) {
+	c.mu.Lock()
+	first := len(c.uninspected) == 0
+	c.uninspected[id] = struct{}{}
+	c.mu.Unlock()
+	if first {
+		c.cfg.Logger.Warn("a container could not be inspected, it is looked at again with the next list; "+
+			"until it can be, further ones are not logged", "id", id, "error", err)
+	}
+}
+
+func (c *Collector) inspected(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.uninspected, id)
 }
 
 // knows reports whether a container is in the list, and whether it was removed
@@ -294,6 +358,7 @@ func (c *Collector) found(container *record.Container) {
 	c.mu.Lock()
 	source, err := c.source, c.sourceErr
 	c.containers[container.ID] = container
+	delete(c.gone, container.ID)
 	c.mu.Unlock()
 	var log Log
 	if source != nil {

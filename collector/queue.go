@@ -13,21 +13,35 @@ import (
 type refreshQueue struct {
 	// mu guards all below.
 	mu sync.Mutex
-	// order holds the IDs that wait, first come first served.
-	order []string
+	// order holds the IDs that wait, first come first served, each with its
+	// ticket; tickets is the last one given out.
+	order   []ticket
+	tickets uint64
 	// waiting has the last event of each ID in order, nil when there was none.
 	waiting map[string]*engine.Event
-	// busy has the IDs that are being looked at; true when one is to be looked
-	// at again.
-	busy map[string]bool
+	// busy has the IDs that are being looked at, and for each whether it is to
+	// be looked at again.
+	busy map[string]*busy
 	// changed is closed, and replaced, when something was added or finished.
 	changed chan struct{}
+}
+
+// ticket is a place in the queue.
+type ticket struct {
+	number uint64
+	id     string
+}
+
+// busy is a container that is being looked at.
+type busy struct {
+	number uint64
+	again  bool
 }
 
 func newRefreshQueue() *refreshQueue {
 	return &refreshQueue{
 		waiting: make(map[string]*engine.Event),
-		busy:    make(map[string]bool),
+		busy:    make(map[string]*busy),
 		changed: make(chan struct{}),
 	}
 }
@@ -44,12 +58,17 @@ func (q *refreshQueue) add(id string, e *engine.Event) {
 	if there {
 		return
 	}
-	if _, busy := q.busy[id]; busy {
-		q.busy[id] = true
+	if b := q.busy[id]; b != nil {
+		b.again = true
 		return
 	}
-	q.order = append(q.order, id)
+	q.enqueueLocked(id)
 	q.signalLocked()
+}
+
+func (q *refreshQueue) enqueueLocked(id string) {
+	q.tickets++
+	q.order = append(q.order, ticket{q.tickets, id})
 }
 
 func (q *refreshQueue) signalLocked() {
@@ -80,37 +99,54 @@ func (q *refreshQueue) take() (string, *engine.Event, <-chan struct{}) {
 	if len(q.order) == 0 {
 		return "", nil, q.changed
 	}
-	id := q.order[0]
+	next := q.order[0]
 	q.order = q.order[1:]
-	e := q.waiting[id]
-	delete(q.waiting, id)
-	q.busy[id] = false
-	return id, e, nil
+	e := q.waiting[next.id]
+	delete(q.waiting, next.id)
+	q.busy[next.id] = &busy{number: next.number}
+	return next.id, e, nil
 }
 
 func (q *refreshQueue) finish(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.busy[id] {
-		q.order = append(q.order, id)
+	if q.busy[id].again {
+		q.enqueueLocked(id)
 	}
 	delete(q.busy, id)
 	q.signalLocked()
 }
 
-// wait returns when everything in the queue has been worked off.
+// wait returns when all that is in the queue now has been worked off. What comes
+// meanwhile is not waited for: it may never end.
 func (q *refreshQueue) wait(ctx context.Context) error {
+	q.mu.Lock()
+	last := q.tickets
+	q.mu.Unlock()
 	for {
 		q.mu.Lock()
-		idle, changed := len(q.order) == 0 && len(q.busy) == 0, q.changed
+		done, changed := q.doneLocked(last), q.changed
 		q.mu.Unlock()
-		if idle {
+		if done {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-changed:
 		}
 	}
+}
+
+// doneLocked reports whether every ticket up to last has been worked off.
+func (q *refreshQueue) doneLocked(last uint64) bool {
+	if len(q.order) > 0 && q.order[0].number <= last {
+		return false
+	}
+	for _, b := range q.busy {
+		if b.number <= last {
+			return false
+		}
+	}
+	return true
 }

@@ -13,6 +13,9 @@ type Source interface {
 	// what the container is now. The error says why this source cannot read the
 	// container and what to do about it.
 	Log(c *record.Container) (Log, error)
+	// Orphans returns containers that the engine may no longer have, of whose log
+	// something is left that was not delivered before the agent ended.
+	Orphans() []*record.Container
 	// End says that the engine has removed a container.
 	End(id string)
 	// Sweep lets go of the logs of removed containers that nobody reads.

@@ -6,6 +6,7 @@
 package routes
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -89,7 +90,7 @@ func (c *Catalog) Parse(uri string) (Definition, error) {
 func (c *Catalog) parse(uri string) (Definition, error) {
 	u, err := url.Parse(os.Expand(uri, c.expand))
 	if err != nil {
-		return Definition{}, fmt.Errorf("not a URI: %w", errWithoutURI(err))
+		return Definition{}, notURI(uri, err)
 	}
 	if u.Scheme == "" || u.Opaque != "" {
 		return Definition{}, fmt.Errorf("not a route URI; it is written adapter[+transport]://host:port[?option=value]")
@@ -97,6 +98,9 @@ func (c *Catalog) parse(uri string) (Definition, error) {
 	description, transport, ok := c.find(u.Scheme)
 	if !ok {
 		return Definition{}, fmt.Errorf("unknown scheme %q; known are %s", u.Scheme, strings.Join(c.Schemes(), ", "))
+	}
+	if u.Fragment != "" {
+		return Definition{}, fmt.Errorf("what is behind the # would be left out; a # in an option is written %%23")
 	}
 	if err := checkAddress(u); err != nil {
 		return Definition{}, err
@@ -143,9 +147,9 @@ func (c *Catalog) expand(name string) string {
 
 // find returns the adapter and the transport that a scheme names.
 func (c *Catalog) find(scheme string) (adapters.Description, string, bool) {
-	name, transport, _ := strings.Cut(scheme, "+")
+	name, transport, chosen := strings.Cut(scheme, "+")
 	for _, d := range c.Adapters {
-		if d.Name == name {
+		if d.Name == name && chosen == (transport != "") {
 			return d, transport, true
 		}
 		if t, ok := d.Aliases[scheme]; ok {
@@ -218,7 +222,8 @@ func (d *Definition) String() string {
 	if d.Name != "" {
 		query.Set("name", d.Name)
 	}
-	text := d.Scheme() + "://" + d.Config.Address
+	// This way an address comes out as a URI has it: an IPv6 zone is escaped.
+	text := (&url.URL{Scheme: d.Scheme(), Host: d.Config.Address}).String()
 	parts := slices.DeleteFunc([]string{d.Filter.String(), query.Encode()}, func(s string) bool { return s == "" })
 	if len(parts) > 0 {
 		text += "?" + strings.Join(parts, "&")
@@ -230,10 +235,14 @@ func (d *Definition) String() string {
 // URIs that could not be parsed.
 func Redact(uri string) string {
 	before, query, found := strings.Cut(uri, "?")
-	if scheme, rest, ok := strings.Cut(before, "://"); ok {
-		if _, host, ok := strings.Cut(rest, "@"); ok {
-			before = scheme + "://xxxxx@" + host
+	if i := strings.LastIndexByte(before, '@'); i >= 0 {
+		scheme, _, ok := strings.Cut(before, "://")
+		if ok {
+			scheme += "://"
+		} else {
+			scheme = ""
 		}
+		before = scheme + "xxxxx" + before[i:]
 	}
 	if !found {
 		return before
@@ -241,17 +250,27 @@ func Redact(uri string) string {
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {
 		key, _, ok := strings.Cut(pair, "=")
-		if ok && !strings.HasPrefix(key, "filter.") {
+		switch {
+		case strings.HasPrefix(key, "filter."):
+		case ok:
 			pairs[i] = key + "=xxxxx"
+		default:
+			// It may be what follows an & in a secret.
+			pairs[i] = "xxxxx"
 		}
 	}
 	return before + "?" + strings.Join(pairs, "&")
 }
 
-// errWithoutURI takes the URI, which may hold a secret, out of an error.
-func errWithoutURI(err error) error {
-	if e, ok := err.(*url.Error); ok {
-		return e.Err
+// notURI says why a URI cannot be parsed, without showing what may be secret.
+func notURI(uri string, err error) error {
+	if strings.Contains(uri, "@") {
+		// The reason may quote a part of a password.
+		return errors.New("not a URI")
 	}
-	return err
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return fmt.Errorf("not a URI: %w", err)
 }

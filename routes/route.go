@@ -50,11 +50,22 @@ type Route struct {
 	free     *flight
 	inFlight int
 	// failure is why a batch has to be sent again; nothing is sent until then.
-	failure error
-	// down is since when the destination has failed, zero while it works.
+	// interrupt ends the context of Send and Flush when it is set.
+	failure   error
+	interrupt context.CancelFunc
+	// down is since when the destination has failed, zero while it works, and
+	// problem the last failure. attempts counts those without any success.
 	down     time.Time
+	problem  error
 	attempts int
-	closed   bool
+	// told says that the outage was logged, toldAt when one was last; untold
+	// counts the failures since that were not.
+	told   bool
+	toldAt time.Time
+	untold int
+	// refused has the containers whose log could not be opened.
+	refused map[string]struct{}
+	closed  bool
 }
 
 func newRoute(cfg routeConfig) *Route {
@@ -63,6 +74,7 @@ func newRoute(cfg routeConfig) *Route {
 		first:   time.Now(),
 		wake:    make(chan struct{}, 1),
 		cursors: make(map[string]*cursor),
+		refused: make(map[string]struct{}),
 	}
 	r.wanted, r.some = cfg.Filter.streams()
 	if cfg.Positions != nil {
@@ -100,9 +112,7 @@ func (r *Route) found(log collector.Log) error {
 	reader, err := log.Reader(from, c.changed)
 	var lost *collector.LostError
 	if errors.As(err, &lost) {
-		r.stats.LostGenerations.Add(1)
-		r.cfg.Logger.Error("lines were lost: a log was rotated away while nobody read it; going on at the oldest that is left",
-			"route", r.String(), "container", container.Name, "id", container.ShortID())
+		r.countLost(container)
 	} else if err != nil {
 		r.mu.Lock()
 		delete(r.cursors, container.ID)
@@ -110,6 +120,11 @@ func (r *Route) found(log collector.Log) error {
 		return err
 	}
 	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return reader.Close()
+	}
+	delete(r.refused, container.ID)
 	c.reader = reader
 	c.delivered = reader.Position()
 	r.enlistLocked(c)
@@ -118,11 +133,29 @@ func (r *Route) found(log collector.Log) error {
 	return nil
 }
 
+// countLost counts and tells that a position could not be found again.
+func (r *Route) countLost(container *record.Container) {
+	r.stats.LostGenerations.Add(1)
+	r.cfg.Logger.Error("lines were lost: a log was rotated away while nobody read it; going on at the oldest that is left",
+		"route", r.String(), "container", container.Name, "id", container.ShortID())
+}
+
+// refuse notes that a container's log could not be opened, and reports whether
+// that is news.
+func (r *Route) refuse(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, known := r.refused[id]
+	r.refused[id] = struct{}{}
+	return !known
+}
+
 // gone says that the engine has removed a container and that found will not be
 // called for it again.
 func (r *Route) gone(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.refused, id)
 	c := r.cursors[id]
 	if c == nil {
 		return
@@ -150,6 +183,10 @@ func (r *Route) start(c *record.Container) record.Position {
 	return record.End()
 }
 
+// downGrace is the grace period of a route whose destination fails already:
+// most likely it would be spent in vain.
+const downGrace = 250 * time.Millisecond
+
 // run delivers until ctx ends, then gives what is in flight the grace period
 // and closes the adapter and the readers.
 func (r *Route) run(ctx context.Context) {
@@ -157,20 +194,22 @@ func (r *Route) run(ctx context.Context) {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(r.cfg.Grace, cancel)
+		timer := time.AfterFunc(r.grace(), cancel)
 		context.AfterFunc(sending, func() { timer.Stop() })
 	})
 	defer stop()
+	attempt := r.newAttempt(sending)
 	var b *record.Batch
 	for ctx.Err() == nil {
 		if r.failed() {
 			b = r.putBack(b)
-			r.recover(ctx)
+			r.recover(ctx, sending)
+			attempt = r.newAttempt(sending)
 			continue
 		}
 		c := r.delist()
 		if c == nil {
-			r.cfg.Adapter.Flush(sending)
+			r.cfg.Adapter.Flush(attempt)
 			b = r.putBack(b)
 			if r.hasWork() {
 				continue
@@ -184,10 +223,29 @@ func (r *Route) run(ctx context.Context) {
 		if b == nil {
 			b = r.cfg.Batches.Get().(*record.Batch)
 		}
-		r.turn(sending, c, b)
+		r.turn(attempt, c, b)
 	}
 	r.putBack(b)
 	r.close(sending)
+}
+
+// grace returns how long the route may take to stop now.
+func (r *Route) grace() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failure != nil || !r.down.IsZero() {
+		return min(r.cfg.Grace, downGrace)
+	}
+	return r.cfg.Grace
+}
+
+// newAttempt returns the context of Send and Flush until the next failure.
+func (r *Route) newAttempt(sending context.Context) context.Context {
+	attempt, cancel := context.WithCancel(sending)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.interrupt = cancel
+	return attempt
 }
 
 // putBack returns the read buffer to those that all routes share.
@@ -228,7 +286,14 @@ func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
 		r.detach(c)
 		return
 	}
-	reader.Release(delivered)
+	if c.astray {
+		if err := r.seek(c, delivered); err != nil {
+			r.retryRead(c, err)
+			return
+		}
+	} else {
+		reader.Release(delivered)
+	}
 	switch err := reader.Next(b); {
 	case errors.Is(err, collector.ErrIdle):
 	case errors.Is(err, io.EOF):
@@ -240,11 +305,7 @@ func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
 			r.detach(c)
 		}
 	case err != nil:
-		if r.stats.ReadErrors.Add(1) == 1 {
-			r.cfg.Logger.Error("a log cannot be read, trying again; further errors are only counted",
-				"route", r.String(), "container", c.log.Container().Name, "error", err)
-		}
-		time.AfterFunc(readRetry, c.changed)
+		r.retryRead(c, err)
 	default:
 		if b.More {
 			r.mu.Lock()
@@ -255,23 +316,55 @@ func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
 	}
 }
 
+// seek moves a reader back to where deliveries failed. As long as that does not
+// work it must not read on: the records between would be lost.
+func (r *Route) seek(c *cursor, to record.Position) error {
+	err := c.reader.Seek(to)
+	var lost *collector.LostError
+	if errors.As(err, &lost) {
+		r.countLost(c.log.Container())
+		r.mu.Lock()
+		c.delivered = c.reader.Position()
+		r.mu.Unlock()
+		err = nil
+	}
+	c.astray = err != nil
+	return err
+}
+
+// retryRead has a log read again a while after an error.
+func (r *Route) retryRead(c *cursor, err error) {
+	r.stats.ReadErrors.Add(1)
+	if !c.told {
+		c.told = true
+		r.cfg.Logger.Error("a log cannot be read, trying again; further errors are only counted",
+			"route", r.String(), "container", c.log.Container().Name, "error", err)
+	}
+	// One timer a cursor, however often a change of the log has it read.
+	if c.retry == nil {
+		c.retry = time.AfterFunc(readRetry, c.changed)
+	} else {
+		c.retry.Reset(readRetry)
+	}
+}
+
 // send sends what the filter wants of a batch.
 func (r *Route) send(ctx context.Context, c *cursor, b *record.Batch) {
 	r.kept = r.kept[:0]
+	filtered := int64(0)
 	if r.some {
-		r.filter(b)
+		filtered = r.filter(b)
 	}
-	f := r.launch(c, b, r.kept)
 	if len(b.Records) == 0 {
-		// Nothing to send, yet the cursor moves with those before it.
-		f.settle(nil)
+		r.pass(c, b.End, filtered)
 		return
 	}
+	f := r.launch(c, b, r.kept, filtered)
 	r.cfg.Adapter.Send(ctx, b, f.done)
 }
 
-// filter takes the records of unwanted streams out of b.
-func (r *Route) filter(b *record.Batch) {
+// filter takes the records of unwanted streams out of b and counts them.
+func (r *Route) filter(b *record.Batch) int64 {
 	n := 0
 	for i := range b.Records {
 		if r.wanted[b.Records[i].Stream] {
@@ -280,8 +373,9 @@ func (r *Route) filter(b *record.Batch) {
 			r.kept = append(r.kept, uint32(i))
 		}
 	}
-	r.stats.Filtered.Add(int64(len(b.Records) - n))
+	filtered := int64(len(b.Records) - n)
 	b.Records = b.Records[:n]
+	return filtered
 }
 
 // detach forgets a container that was removed and all of whose log is settled.
@@ -299,6 +393,9 @@ func (r *Route) detach(c *cursor) {
 }
 
 func (r *Route) closeReader(c *cursor) {
+	if c.retry != nil {
+		c.retry.Stop()
+	}
 	if err := c.reader.Close(); err != nil {
 		r.cfg.Logger.Warn("closing a log", "container", c.log.Container().Name, "error", err)
 	}
@@ -309,30 +406,41 @@ func (r *Route) close(ctx context.Context) {
 	if err := r.cfg.Adapter.Close(ctx); err != nil {
 		r.cfg.Logger.Warn("closing a route", "route", r.String(), "error", err)
 	}
-	r.save(time.Now())
 	r.mu.Lock()
-	r.closed = true
-	cursors := r.cursors
-	r.cursors = nil
-	r.mu.Unlock()
-	for _, c := range cursors {
-		if c.reader != nil && !c.finished {
-			r.closeReader(c)
+	var open []*cursor
+	for _, c := range r.cursors {
+		if c.first != nil {
+			r.takeBackLocked(c)
 		}
+		if c.reader != nil && !c.finished {
+			open = append(open, c)
+		}
+	}
+	r.saveLocked(time.Now())
+	r.closed = true
+	r.cursors, r.list, r.listEnd = nil, nil, nil
+	r.mu.Unlock()
+	for _, c := range open {
+		r.closeReader(c)
 	}
 }
 
 // save hands the positions that have moved to those that are kept on disk.
 func (r *Route) save(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.saveLocked(now)
+}
+
+func (r *Route) saveLocked(now time.Time) {
 	if r.cfg.Positions == nil {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for id, c := range r.cursors {
-		if c.delivered != c.saved && c.reader != nil && !c.finished {
-			c.saved = c.delivered
-			r.cfg.Positions.Set(r.cfg.Identity, id, c.log.Container().Name, c.delivered, now)
+		if c.reader == nil || c.finished || c.stored && c.delivered == c.saved {
+			continue
 		}
+		c.saved, c.stored = c.delivered, true
+		r.cfg.Positions.Set(r.cfg.Identity, id, c.log.Container().Name, c.delivered, now)
 	}
 }

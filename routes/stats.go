@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tallyman/collector/record"
 )
 
 // Stats is a route's account. Its counters only grow.
@@ -62,14 +64,10 @@ type Lag struct {
 // Lag measures the lag of now. It asks the file system for the size of each log.
 func (r *Route) Lag() Lag {
 	now := time.Now()
-	type place struct {
-		c  *cursor
-		at int64
-	}
 	r.mu.Lock()
-	lag := Lag{Containers: len(r.cursors), Down: !r.down.IsZero()}
-	if r.failure != nil {
-		lag.Problem = r.failure.Error()
+	lag := Lag{Down: !r.down.IsZero()}
+	if r.problem != nil {
+		lag.Problem = r.problem.Error()
 	}
 	list := make([]*cursor, 0, len(r.cursors))
 	oldest := int64(0)
@@ -86,14 +84,31 @@ func (r *Route) Lag() Lag {
 		}
 	}
 	r.mu.Unlock()
+	lag.Containers = len(list)
 	for _, c := range list {
-		r.mu.Lock()
-		delivered := c.delivered
-		r.mu.Unlock()
-		lag.Bytes += c.reader.Lag(delivered)
+		lag.Bytes += r.behind(c)
 	}
 	if oldest != 0 {
 		lag.Age = max(now.Sub(time.Unix(0, oldest)), 0)
 	}
 	return lag
+}
+
+// behind returns how many bytes of a log are not delivered.
+func (r *Route) behind(c *cursor) int64 {
+	at := func() record.Position {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return c.delivered
+	}
+	// When the cursor moves on to another file meanwhile, the reader may have let
+	// go of the one that was asked about.
+	for before := at(); ; {
+		bytes := c.reader.Lag(before)
+		after := at()
+		if after.Gen.Inode == before.Gen.Inode {
+			return bytes
+		}
+		before = after
+	}
 }

@@ -69,6 +69,8 @@ func (t *Table) Add(d Definition) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if slices.ContainsFunc(t.routes, func(r *Route) bool { return r.cfg.Identity == identity }) {
+		// It has never been used, so that closing it cannot fail.
+		_ = adapter.Close(closedContext())
 		return fmt.Errorf("route %q: another route has the same adapter, address and filters; "+
 			"give one of them a name with ?name=", d.String())
 	}
@@ -117,9 +119,13 @@ func (t *Table) Found(log collector.Log) {
 }
 
 func (t *Table) offer(r *Route, log collector.Log) {
-	if err := r.found(log); err != nil {
-		r.stats.ReadErrors.Add(1)
-		t.cfg.Logger.Error("a container's log cannot be opened",
+	err := r.found(log)
+	if err == nil {
+		return
+	}
+	r.stats.ReadErrors.Add(1)
+	if r.refuse(log.Container().ID) {
+		t.cfg.Logger.Error("a container's log cannot be opened, trying again; further errors are only counted",
 			"route", r.String(), "container", log.Container().Name, "error", err)
 	}
 }
@@ -143,17 +149,25 @@ func (t *Table) Run(ctx context.Context) {
 	for _, r := range t.Routes() {
 		group.Go(func() { r.run(ctx) })
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		group.Wait()
+		<-ctx.Done()
+	}()
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	// Positions are saved also while routes stop: one that takes long must not
+	// cost the others what they have delivered.
+	for {
 		select {
 		case <-tick.C:
 			t.Save()
-		case <-ctx.Done():
+		case <-ended:
+			t.save()
+			return
 		}
 	}
-	group.Wait()
-	t.save()
 }
 
 // Save saves the positions of all routes.

@@ -184,7 +184,10 @@ func (a *agent) openFiles(info engine.Info) (collector.Source, error) {
 		root = a.options.dockerRoot
 	}
 	path := filepath.Join(root, "containers")
-	source, err := jsonfile.Open(jsonfile.Options{Dir: path, TempDir: a.tempDir(), Logger: a.logger})
+	source, err := jsonfile.Open(jsonfile.Options{
+		Dir: path, TempDir: a.tempDir(), Logger: a.logger,
+		RescueDir: filepath.Join(a.options.stateDir, "rescue"), RescueMax: a.options.spoolMax,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; run the agent on the engine's host as root, and in a container mount %s at the same path, "+
 			"or name the folder with --docker-root", err, root)

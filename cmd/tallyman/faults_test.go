@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -190,4 +191,54 @@ func TestUnreliableDestination(t *testing.T) {
 		t.Fatalf("after outages:\n%s", report)
 	}
 	t.Logf("%d of %d lines repeated", report.Duplicates, 3*lines)
+}
+
+// TestOutageAcrossAKill has the destination refuse, and then take nothing,
+// while files are rotated away and a container is removed; the agent is killed
+// in the middle.
+func TestOutageAcrossAKill(t *testing.T) {
+	d := newDocker(t)
+	sink := newSink(t, "tcp")
+	if err := sink.Refuse(); err != nil {
+		t.Fatal(err)
+	}
+	state := t.TempDir()
+	uri := "syslog+tcp://" + sink.Address() + "?" + filterLabel("outage-")
+	p := startReady(t, state, uri)
+	lines := size(12_000, 120_000)
+	ids := make([]string, 4)
+	for i := range ids {
+		name := fmt.Sprintf("outage-%d", i)
+		sink.Expect(name, "1", uint64(lines))
+		ids[i] = d.run(name, logOptions{"max-size": "300k", "max-file": "3"},
+			"-lines", fmt.Sprint(lines), "-rate", "3000", "-stderr-every", "3")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	time.Sleep(time.Duration(lines/3000/2) * time.Second)
+	p.kill()
+	p = startReady(t, state, uri)
+	// Blackholed: connections are accepted and never read.
+	sink.Pause()
+	if err := sink.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		waitStopped(ctx, t, d, id)
+	}
+	if err := d.client.ContainerRemove(ctx, ids[0], container.RemoveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually("what was deleted is copied", func() bool {
+		held, err := filepath.Glob(filepath.Join(state, "rescue", ids[0], "*.log"))
+		return err == nil && len(held) > 0
+	})
+	// The last of it, which was live when the container was removed, comes a
+	// moment later.
+	time.Sleep(3 * time.Second)
+	p.kill()
+	startReady(t, state, uri)
+	sink.Resume()
+	report := wantComplete(t, sink)
+	t.Logf("%d of %d lines repeated", report.Duplicates, lines*len(ids))
 }

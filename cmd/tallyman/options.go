@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
 	"tallyman/adapters/all"
@@ -21,6 +22,7 @@ type options struct {
 	stateDir   string
 	dockerRoot string
 	backlog    bool
+	spoolMax   int64
 	logLevel   slog.Level
 	logFormat  string
 	engine     engine.Options
@@ -38,6 +40,7 @@ func settings() []setting {
 		{"listen", "TALLYMAN_LISTEN", "127.0.0.1:8000", "address of the HTTP server"},
 		{"state-dir", "TALLYMAN_STATE_DIR", "/var/lib/tallyman", "folder for positions"},
 		{"docker-root", "TALLYMAN_DOCKER_ROOT", "", "folder of the engine's data (default: what the engine says)"},
+		{"spool-max", "TALLYMAN_SPOOL_MAX", "1GiB", "most disk space for lines that exist nowhere else any more"},
 		{"backlog", "BACKLOG", "false", "read logs that are older than the route from their oldest line"},
 		{"log-level", "TALLYMAN_LOG_LEVEL", "info", "debug, info, warn or error"},
 		{"log-format", "TALLYMAN_LOG_FORMAT", "text", "text or json"},
@@ -76,6 +79,9 @@ func parseOptions(args []string, lookupEnv func(string) (string, bool)) (options
 	var err error
 	if o.backlog, err = strconv.ParseBool(*values["backlog"]); err != nil {
 		return o, usagef("bad value %q of --backlog (or BACKLOG); known are true, false", *values["backlog"])
+	}
+	if o.spoolMax, err = units.RAMInBytes(*values["spool-max"]); err != nil || o.spoolMax < 0 {
+		return o, usagef("bad value %q of --spool-max; it is written as a number of bytes or with a unit, such as 500MiB", *values["spool-max"])
 	}
 	if err := o.logLevel.UnmarshalText([]byte(*values["log-level"])); err != nil {
 		return o, usagef("bad value %q of --log-level; known are debug, info, warn, error", *values["log-level"])

@@ -39,6 +39,13 @@ type generation struct {
 	file *os.File
 	fd   int
 
+	// rescued is the path of the agent's own copy of the text, empty where there
+	// is none; guarded by the log's mutex.
+	rescued string
+	// base is the offset at which the open file begins: above 0 where it is a
+	// copy of the rest of a file.
+	base int64
+
 	// mark is the generation's name once it has been computed; guarded by the
 	// log's mutex.
 	mark record.Generation
@@ -179,6 +186,10 @@ func (g *generation) nameLocked() record.Generation {
 // sameInode says whether the inode must agree too: it does not after a
 // compression or a copy.
 func (g *generation) is(name record.Generation, sameInode bool) bool {
+	if g.base > 0 {
+		// What the name was made from is not in the file.
+		return g.mark.Len == name.Len && g.mark.Sum == name.Sum && (!sameInode || g.inode == name.Inode)
+	}
 	if sameInode && g.inode != name.Inode {
 		return false
 	}
@@ -201,13 +212,13 @@ func (g *generation) size() int64 {
 	if err != nil {
 		return 0
 	}
-	return info.Size()
+	return g.base + info.Size()
 }
 
 // read reads up to len(b) bytes at off with one system call.
 func (g *generation) read(b []byte, off int64) (int, error) {
 	for {
-		n, err := syscall.Pread(g.fd, b, off)
+		n, err := syscall.Pread(g.fd, b, off-g.base)
 		if err != syscall.EINTR {
 			return max(n, 0), err
 		}

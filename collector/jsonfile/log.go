@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tallyman/collector"
 	"tallyman/collector/record"
@@ -36,6 +37,9 @@ type Log struct {
 	// reported is the last place of a broken record that was counted, so that
 	// several readers do not count it several times; guarded by mu.
 	reported place
+	// opened is when the log was opened, endedAt when its container was removed,
+	// zero before; both are guarded by mu.
+	opened, endedAt time.Time
 	// polledSize is the size of the live file at the last poll; guarded by mu.
 	polledSize int64
 }
@@ -59,6 +63,7 @@ func newLog(root *Root, id string) *Log {
 		name:     id + "-json.log",
 		readers:  make(map[*Reader]struct{}),
 		reported: place{serial: -1 << 62},
+		opened:   time.Now(),
 	}
 	l.container.Store(&record.Container{ID: id})
 	return l
@@ -75,9 +80,52 @@ func (l *Log) SetContainer(c *record.Container) {
 
 // End says that the container has been removed.
 func (l *Log) End() {
-	if !l.ended.Swap(true) {
-		l.notify()
+	if l.ended.Swap(true) {
+		return
 	}
+	l.mu.Lock()
+	l.endedAt = time.Now()
+	l.mu.Unlock()
+	l.notify()
+	l.lostFiles()
+}
+
+func (l *Log) endTime() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.endedAt
+}
+
+// loadRescued puts the rescued generations at the head of the chain.
+func (l *Log) loadRescued() error {
+	if l.root.vault == nil {
+		return nil
+	}
+	found, err := l.root.vault.load(filepath.Base(l.dir))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range found {
+		l.linkLocked(g)
+	}
+	return err
+}
+
+// linkLocked puts a generation at the end of the chain.
+func (l *Log) linkLocked(g *generation) {
+	if n := len(l.chain); n > 0 {
+		g.serial = l.chain[n-1].serial + 1
+		l.chain[n-1].next.Store(g)
+	}
+	l.chain = append(l.chain, g)
+}
+
+// liveLocked returns the generation that dockerd writes to, as far as it is
+// known.
+func (l *Log) liveLocked() *generation {
+	if n := len(l.chain); n > 0 && l.chain[n-1].base == 0 && l.chain[n-1].rescued == "" {
+		return l.chain[n-1]
+	}
+	return nil
 }
 
 // Idle reports whether the container has been removed and nobody reads its log.
@@ -138,7 +186,7 @@ func (l *Log) lookLocked() (changed bool, err error) {
 	case err != nil:
 		return false, err
 	}
-	if n := len(l.chain); n > 0 && l.chain[n-1].inode == inodeOf(info) {
+	if live := l.liveLocked(); live != nil && live.inode == inodeOf(info) {
 		return false, nil
 	}
 	found, err := l.scan()
@@ -246,8 +294,8 @@ func (l *Log) rotationIndex(name string) (int, bool) {
 // made since, and closes the others.
 func (l *Log) appendLocked(found []*generation) bool {
 	from := 0
-	if n := len(l.chain); n > 0 {
-		if i := l.chain[n-1].indexInLocked(found); i >= 0 {
+	if live := l.liveLocked(); live != nil {
+		if i := live.indexInLocked(found); i >= 0 {
 			from = i + 1
 		} else {
 			// The live generation has been rotated out of sight since the last
@@ -259,13 +307,12 @@ func (l *Log) appendLocked(found []*generation) bool {
 	}
 	closeAll(found[:from])
 	for _, g := range found[from:] {
-		if n := len(l.chain); n > 0 {
-			g.serial = l.chain[n-1].serial + 1
-			l.chain[n-1].next.Store(g)
-		}
-		l.chain = append(l.chain, g)
+		l.linkLocked(g)
 	}
-	l.trimLocked()
+	l.trimLocked(false)
+	if from < len(found) && len(l.chain) > 1 {
+		l.lostFiles()
+	}
 	return from < len(found)
 }
 
@@ -298,7 +345,12 @@ func (l *Log) reachBackLocked() error {
 		l.appendLocked(found)
 		return nil
 	}
-	first := max(l.chain[0].indexInLocked(found), 0)
+	first := l.firstOnDiskLocked().indexInLocked(found)
+	if l.chain[0].rescued != "" || first < 0 {
+		// What is older than a rescued file is not there any more.
+		closeAll(found)
+		return nil
+	}
 	closeAll(found[first:])
 	older := found[:first]
 	for i, g := range slices.Backward(older) {
@@ -311,6 +363,17 @@ func (l *Log) reachBackLocked() error {
 	}
 	l.chain = append(older, l.chain...)
 	return nil
+}
+
+// firstOnDiskLocked returns the first generation of the chain that was not
+// rescued.
+func (l *Log) firstOnDiskLocked() *generation {
+	for _, g := range l.chain {
+		if g.rescued == "" {
+			return g
+		}
+	}
+	return l.chain[0]
 }
 
 // findLocked finds the generation that a position names, in the chain and then
@@ -336,9 +399,11 @@ func (l *Log) findLocked(name record.Generation) (*generation, error) {
 }
 
 // trimLocked closes the generations that no reader can come back to. The live
-// one stays open, so that its text survives its removal.
-func (l *Log) trimLocked() {
-	if len(l.chain) == 0 {
+// one stays open, so that its text survives its removal. Rescued copies are
+// removed only when readers have moved on: one that was closed, as at the end of
+// the agent, may come back to them.
+func (l *Log) trimLocked(movedOn bool) {
+	if len(l.chain) == 0 || l.chain[0].rescued != "" && (!movedOn || time.Since(l.opened) < newcomers) {
 		return
 	}
 	needed := l.chain[len(l.chain)-1].serial
@@ -353,8 +418,33 @@ func (l *Log) trimLocked() {
 	for n < len(l.chain) && l.chain[n].serial < needed {
 		n++
 	}
-	closeAll(l.chain[:n])
+	for _, g := range l.chain[:n] {
+		l.dropLocked(g)
+	}
 	l.chain = slices.Delete(l.chain, 0, n)
+}
+
+// dropLocked closes a generation that nobody needs and removes its rescued copy.
+func (l *Log) dropLocked(g *generation) {
+	closeAll([]*generation{g})
+	if g.rescued == "" {
+		return
+	}
+	if err := l.root.vault.drop(g.rescued); err != nil {
+		l.root.stats.ReadErrors.Add(1)
+		l.root.logger.Warn("removing a rescued log", "error", err)
+	}
+}
+
+// forget closes every file of a log that nobody reads any more, and removes
+// what was rescued of it.
+func (l *Log) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range l.chain {
+		l.dropLocked(g)
+	}
+	l.chain = nil
 }
 
 // close closes every file. No reader may be open.

@@ -28,6 +28,9 @@ type Reader struct {
 	// kept is the oldest generation that Seek may still ask for. Guarded by the
 	// log's mutex.
 	kept *generation
+	// keptOff is the offset in kept before which nothing will be asked for.
+	// Guarded by the log's mutex.
+	keptOff int64
 	// cursor is the position of the next record.
 	cursor record.Position
 }
@@ -51,7 +54,7 @@ func (l *Log) Reader(from record.Position, changed func()) (collector.Reader, er
 		delete(l.readers, r)
 		return nil, err
 	}
-	r.kept = r.gen
+	r.kept, r.keptOff = r.gen, r.cursor.Off
 	return r, err
 }
 
@@ -84,7 +87,7 @@ func (r *Reader) placeLocked(to record.Position) error {
 		if err := g.unpack(l.root.tempDir); err != nil {
 			return err
 		}
-		r.gen, r.off = g, to.Off
+		r.gen, r.off = g, max(to.Off, g.base)
 	}
 	r.cursor = r.positionLocked()
 	return nil
@@ -97,7 +100,7 @@ func (r *Reader) placeOldestLocked() error {
 	}
 	r.gen, r.off = nil, 0
 	if len(r.log.chain) > 0 {
-		r.gen = r.log.chain[0]
+		r.gen, r.off = r.log.chain[0], r.log.chain[0].base
 		if err := r.gen.unpack(r.log.root.tempDir); err != nil {
 			return err
 		}
@@ -219,8 +222,8 @@ func (r *Reader) begin() bool {
 	if len(r.log.chain) == 0 {
 		return false
 	}
-	r.gen, r.off = r.log.chain[0], 0
-	r.kept = r.gen
+	r.gen, r.off = r.log.chain[0], r.log.chain[0].base
+	r.kept, r.keptOff = r.gen, r.off
 	r.cursor = r.positionLocked()
 	return true
 }
@@ -232,7 +235,7 @@ func (r *Reader) enter(next *generation) error {
 	if err := next.unpack(r.log.root.tempDir); err != nil {
 		return err
 	}
-	r.gen, r.off, r.inJunk = next, 0, false
+	r.gen, r.off, r.inJunk = next, next.base, false
 	return nil
 }
 
@@ -332,7 +335,7 @@ func (r *Reader) Seek(to record.Position) error {
 		// The reader began before there was a file: its first is the one kept.
 		r.inJunk = false
 		r.joiner.reset(0)
-		r.gen, r.off = r.kept, 0
+		r.gen, r.off = r.kept, r.kept.base
 		r.cursor = r.positionLocked()
 		return nil
 	}
@@ -345,9 +348,10 @@ func (r *Reader) Release(to record.Position) {
 	defer r.log.mu.Unlock()
 	for g := r.kept; g != nil; g = g.next.Load() {
 		if g.inode == to.Gen.Inode {
+			r.keptOff = to.Off
 			if g != r.kept {
 				r.kept = g
-				r.log.trimLocked()
+				r.log.trimLocked(true)
 			}
 			return
 		}
@@ -382,6 +386,6 @@ func (r *Reader) Close() error {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	delete(r.log.readers, r)
-	r.log.trimLocked()
+	r.log.trimLocked(false)
 	return nil
 }

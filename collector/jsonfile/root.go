@@ -37,6 +37,11 @@ type Options struct {
 	// TempDir is where compressed generations are unpacked to nameless files;
 	// empty for the system's folder for temporary files.
 	TempDir string
+	// RescueDir is a folder of the agent's own into which the undelivered rest
+	// of deleted files is copied, so that it survives a restart; empty for none.
+	// RescueMax is the most bytes that these copies may take.
+	RescueDir string
+	RescueMax int64
 	// MaxLine is the longest line in bytes, at least 64 KiB; what is longer is
 	// cut. Lines are joined in memory, so this bounds it.
 	MaxLine int
@@ -59,6 +64,9 @@ type Stats struct {
 	// LostGenerations counts positions whose file was no longer there, Gaps
 	// rotations of which some file may never have been seen.
 	LostGenerations, Gaps atomic.Int64
+	// Rescued counts the bytes copied because dockerd had deleted the file before
+	// they were delivered, RescueErrors the copies that were not possible.
+	Rescued, RescueErrors atomic.Int64
 	// ReadErrors counts errors of the file system.
 	ReadErrors atomic.Int64
 	// Overflows counts how often the kernel dropped change notices, after which
@@ -77,6 +85,7 @@ type Root struct {
 	logger   *slog.Logger
 	stats    Stats
 	watch    *watch
+	vault    *vault // nil when nothing is rescued
 
 	mu sync.Mutex
 	// logs holds those opened, by container ID; guarded by mu.
@@ -118,6 +127,12 @@ func Open(o Options) (*Root, error) {
 	if _, err := os.ReadDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("listing the engine's containers: %w", err)
 	}
+	if o.RescueDir != "" {
+		var err error
+		if r.vault, err = openVault(o.RescueDir, o.RescueMax); err != nil {
+			r.logger.Error("what dockerd deletes before it is delivered will not survive a restart", "error", err)
+		}
+	}
 	w, err := newWatch()
 	if err != nil {
 		r.logger.Warn("changes of logs cannot be watched, so they are polled", "error", err)
@@ -149,14 +164,15 @@ func (r *Root) drop(id string) {
 	if e.wd >= 0 {
 		r.watch.remove(e.wd)
 	}
-	e.log.close()
+	e.log.forget()
 }
 
 // open watches a container's folder and opens its live file, if it is there.
 func (r *Root) open(id string) *entry {
 	r.mu.Lock()
 	e := r.logs[id]
-	if e == nil {
+	fresh := e == nil
+	if fresh {
 		e = &entry{log: newLog(r, id), wd: -1}
 		r.logs[id] = e
 		if r.watch != nil {
@@ -171,6 +187,12 @@ func (r *Root) open(id string) *entry {
 		}
 	}
 	r.mu.Unlock()
+	if fresh {
+		if err := e.log.loadRescued(); err != nil {
+			r.stats.ReadErrors.Add(1)
+			r.logger.Error("rescued lines cannot be read", "folder", e.log.dir, "error", err)
+		}
+	}
 	e.log.look()
 	return e
 }
@@ -182,6 +204,9 @@ func (r *Root) Run(ctx context.Context) {
 	if r.watch != nil {
 		group.Go(func() { r.runWatch(ctx) })
 		context.AfterFunc(ctx, r.watch.close)
+	}
+	if r.vault != nil {
+		group.Go(func() { r.runRescue(ctx) })
 	}
 	group.Go(func() { r.runPoll(ctx) })
 	group.Wait()

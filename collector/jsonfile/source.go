@@ -35,10 +35,14 @@ func (r *Root) claim(c *record.Container) *Log {
 	e := r.logs[c.ID]
 	r.mu.Unlock()
 	if e == nil {
-		if err := r.readable(c.ID); err != nil {
+		err := r.readable(c.ID)
+		if err != nil && (r.vault == nil || !r.vault.has(c.ID)) {
 			return nil
 		}
 		e = r.open(c.ID)
+		if errors.Is(err, fs.ErrNotExist) {
+			e.log.End()
+		}
 	}
 	e.log.SetContainer(c)
 	return e.log

@@ -1,0 +1,196 @@
+package jsonfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tallyman/collector/record"
+)
+
+// openRescuing runs a Root with a rescue folder. end ends it as a kill would:
+// no file of the vault is removed by it.
+func openRescuing(t *testing.T, dir, vault string, limit int64) (root *Root, end func()) {
+	t.Helper()
+	root, err := Open(Options{Dir: dir, TempDir: t.TempDir(), Poll: time.Hour, RescueDir: vault, RescueMax: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		root.Run(ctx)
+	}()
+	end = func() { cancel(); <-done }
+	t.Cleanup(end)
+	return root, end
+}
+
+func rescuedFiles(t *testing.T, vault string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(vault, "*", "*"+rescuedSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// What dockerd has deleted before it was released survives the agent: rotated
+// files while the container runs, and all of a removed container.
+func TestRescueSurvivesARestart(t *testing.T) {
+	for _, compress := range []bool{false, true} {
+		for _, removed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("compress=%v removed=%v", compress, removed), func(t *testing.T) {
+				dir, vault := t.TempDir(), t.TempDir()
+				root, end := openRescuing(t, dir, vault, 1<<30)
+				w := newWriter(t, dir)
+				w.compress = compress
+				l := mustLog(t, root, running(w.id))
+				r := openReader(t, l, record.Oldest())
+				b := record.NewBatch()
+				var want []string
+				put := func() {
+					want = append(want, fmt.Sprintf("line %d", len(want)))
+					w.line(want[len(want)-1], record.Stdout)
+				}
+				put()
+				put()
+				drain(t, r, b)
+				// Delivered as far as the first line only.
+				saved := record.Position{Gen: b.Start.Gen, Skip: 1}
+				for i := range 6 {
+					put()
+					w.rotate()
+					l.look()
+					if i >= 3 {
+						waitFor(t, func() bool { return len(rescuedFiles(t, vault)) >= i-2 })
+					}
+				}
+				put()
+				if removed {
+					held := len(rescuedFiles(t, vault))
+					w.remove()
+					waitFor(t, func() bool { return len(rescuedFiles(t, vault)) > held })
+				}
+				_ = r.Close()
+				end()
+
+				root, _ = openRescuing(t, dir, vault, 1<<30)
+				orphans := root.Orphans()
+				if len(orphans) != 1 || orphans[0].ID != w.id || orphans[0].Name != "web" || len(orphans[0].Env) > 0 {
+					t.Fatalf("the orphans are %+v", orphans)
+				}
+				l = mustLog(t, root, orphans[0])
+				l.opened = l.opened.Add(-newcomers)
+				r = openReader(t, l, saved)
+				got, at, ended := drain(t, r, b)
+				wantLines(t, got, want[1:])
+				if ended != removed {
+					t.Fatalf("the log has ended: %v", ended)
+				}
+				// Once it is delivered nothing is left of it.
+				r.Release(at[len(at)-1])
+				_ = r.Close()
+				if removed {
+					root.drop(w.id)
+				}
+				if files := rescuedFiles(t, vault); len(files) > 0 {
+					t.Fatalf("%q is left", files)
+				}
+				if n := root.vault.used.Load(); n != 0 {
+					t.Fatalf("%d bytes are counted as used", n)
+				}
+			})
+		}
+	}
+}
+
+// Nothing is copied of what has been delivered, nor of what is still there.
+func TestRescueCopiesOnlyWhatIsNeeded(t *testing.T) {
+	dir, vault := t.TempDir(), t.TempDir()
+	root, _ := openRescuing(t, dir, vault, 1<<30)
+	w := newWriter(t, dir)
+	l := mustLog(t, root, running(w.id))
+	r := openReader(t, l, record.Oldest())
+	b := record.NewBatch()
+	for i := range 10 {
+		w.line(fmt.Sprint(i), record.Stdout)
+		_, at, _ := drain(t, r, b)
+		r.Release(at[len(at)-1])
+		w.rotate()
+		l.look()
+		drain(t, r, b)
+	}
+	root.rescue(l)
+	if files := rescuedFiles(t, vault); len(files) > 0 {
+		t.Fatalf("%q was copied", files)
+	}
+}
+
+// Over the limit nothing is copied, which is counted; what was copied is kept.
+func TestRescueHasALimit(t *testing.T) {
+	dir, vault := t.TempDir(), t.TempDir()
+	root, _ := openRescuing(t, dir, vault, 100)
+	w := newWriter(t, dir)
+	l := mustLog(t, root, running(w.id))
+	r := openReader(t, l, record.Oldest())
+	var want []string
+	for i := range 6 {
+		want = append(want, fmt.Sprint(i))
+		w.line(want[i], record.Stdout)
+		w.rotate()
+		l.look()
+	}
+	waitFor(t, func() bool { return root.Stats().RescueErrors.Load() > 0 })
+	if n := root.vault.used.Load(); n > 100 {
+		t.Fatalf("%d bytes are used, more than the limit", n)
+	}
+	got, _, _ := drain(t, r, record.NewBatch())
+	wantLines(t, got, want)
+}
+
+// A copy that a crash left unfinished is not taken for a log.
+func TestRescueForgetsHalfACopy(t *testing.T) {
+	vault := t.TempDir()
+	id := fmt.Sprintf("%064x", 7)
+	half := filepath.Join(vault, id, fileName(time.Now(), record.Generation{}, 0)+copySuffix)
+	if err := errors.Join(os.Mkdir(filepath.Dir(half), 0o700), os.WriteFile(half, []byte("{\"lo"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	root, _ := openRescuing(t, t.TempDir(), vault, 1<<20)
+	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the half copy is still there: %v", err)
+	}
+	if n := root.vault.used.Load(); n != 0 {
+		t.Fatalf("%d bytes are counted as used", n)
+	}
+}
+
+// A reader whose route has not come to read at all needs everything.
+func TestRescueForAReaderThatHasNotBegun(t *testing.T) {
+	dir, vault := t.TempDir(), t.TempDir()
+	root, end := openRescuing(t, dir, vault, 1<<30)
+	w := newWriter(t, dir)
+	w.must(os.Remove(w.path(0)))
+	l := mustLog(t, root, running(w.id))
+	r := openReader(t, l, record.Oldest())
+	w.create()
+	var want []string
+	for i := range 6 {
+		want = append(want, fmt.Sprint(i))
+		w.line(want[i], record.Stdout)
+		w.rotate()
+		l.look()
+	}
+	waitFor(t, func() bool { return len(rescuedFiles(t, vault)) == 4 })
+	_ = r.Close()
+	end()
+	root, _ = openRescuing(t, dir, vault, 1<<30)
+	got, _, _ := drain(t, openReader(t, mustLog(t, root, running(w.id)), record.Oldest()), record.NewBatch())
+	wantLines(t, got, want)
+}
