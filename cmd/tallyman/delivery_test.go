@@ -193,16 +193,16 @@ func TestRestart(t *testing.T) {
 			prefix := "restart-" + name + "-"
 			uri := "syslog+tcp://" + sink.Address() + "?" + filterLabel(prefix)
 			p := startReady(t, state, uri)
-			const containers, lines = 5, 6000
+			containers, lines, rate, times := size(5, 20), size(6000, 80_000), size(1500, 2000), size(3, 20)
 			for i := range containers {
 				name := fmt.Sprintf("%s%d", prefix, i)
-				sink.Expect(name, "1", lines)
-				d.run(name, logOptions{"max-size": "300k", "max-file": "5"},
-					"-lines", fmt.Sprint(lines), "-rate", "1500", "-stderr-every", "3")
+				sink.Expect(name, "1", uint64(lines))
+				d.run(name, logOptions{"max-size": "1m", "max-file": "3"},
+					"-lines", fmt.Sprint(lines), "-rate", fmt.Sprint(rate), "-stderr-every", "3")
 			}
-			for i := range 3 {
+			for i := range times {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				if err := sink.WaitLines(ctx, int64(containers*lines*(i+1)/5)); err != nil {
+				if err := sink.WaitLines(ctx, int64(containers*lines*(i+1)/(times+2))); err != nil {
 					t.Fatal(err)
 				}
 				cancel()
@@ -214,7 +214,7 @@ func TestRestart(t *testing.T) {
 				t.Fatalf("after restarts:\n%s", report)
 			}
 			t.Logf("%d lines, %d repeated", containers*lines, report.Duplicates)
-			if most := uint64(3 * containers * 1500 * 2); report.Duplicates > most {
+			if most := uint64(times * containers * rate * 2); report.Duplicates > most {
 				t.Fatalf("%d lines were repeated, more than %d, two seconds' a kill", report.Duplicates, most)
 			}
 		})
