@@ -265,13 +265,18 @@ func (c *Collector) list(ctx context.Context) error {
 			gone = append(gone, id)
 		}
 	}
+	maps.DeleteFunc(c.uninspected, func(id string, _ struct{}) bool { return !present[id] })
 	maps.DeleteFunc(c.gone, func(_ string, at time.Time) bool { return time.Since(at) > rememberGone })
 	c.mu.Unlock()
 	for _, id := range gone {
 		// It may have been made after the list: then inspecting it says so.
 		c.queue.add(id, nil)
 	}
-	return c.queue.wait(ctx)
+	if err := c.queue.wait(ctx); err != nil {
+		return err
+	}
+	c.adopt()
+	return nil
 }
 
 // adopt takes in the removed containers of whose log something is left. It does

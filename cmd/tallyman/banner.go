@@ -6,12 +6,22 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // greetAfter is how long the banner waits for the engine to tell what there is.
 const greetAfter = 3 * time.Second
+
+// reachable returns an address at which a listener can be reached from this host.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
+}
 
 // greet says what runs, once it is known or the engine has not answered in time.
 func (a *agent) greet(ctx context.Context, addr net.Addr, w io.Writer) {
@@ -39,7 +49,7 @@ func (a *agent) greet(ctx context.Context, addr net.Addr, w io.Writer) {
 	if len(names) > 0 {
 		list = strings.Join(names, "\n              ")
 	}
-	url := "http://" + addr.String()
+	url := "http://" + reachable(addr)
 	if a.options.logFormat == "json" {
 		a.logger.Info("started", "version", version, "engine", engine, "containers", containers,
 			"reader", reader, "routes", names, "http", url)

@@ -87,6 +87,9 @@ func (e *ownEngine) start(d *docker) {
 	e.t.Helper()
 	e.cmd = exec.Command(e.args[0], e.args[1:]...)
 	e.cmd.Stdout, e.cmd.Stderr = e.out, e.out
+	// Without a network namespace of its own it would remove the bridge of the
+	// engine that runs on this machine.
+	e.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := e.cmd.Start(); err != nil {
 		e.t.Fatal(err)
 	}

@@ -67,8 +67,8 @@ func TestRescueSurvivesARestart(t *testing.T) {
 					put()
 					w.rotate()
 					l.look()
-					if i >= 3 {
-						waitFor(t, func() bool { return len(rescuedFiles(t, vault)) >= i-2 })
+					if i >= 2 {
+						waitFor(t, func() bool { return len(rescuedFiles(t, vault)) >= i-1 })
 					}
 				}
 				put()

@@ -101,9 +101,13 @@ func (r *Root) runWatch(ctx context.Context) {
 				return
 			case <-pause.C:
 			}
-			n += r.readMore(buf[n:])
 		}
-		r.collect(buf[:n], changes)
+		// All that has come is taken, for the kernel's queue is short: a rotation
+		// must not wait behind the writes of containers that flood.
+		for n > 0 {
+			r.collect(buf[:n], changes)
+			n = r.readMore(buf)
+		}
 		for l, c := range changes {
 			r.apply(l, c)
 		}
@@ -114,9 +118,6 @@ func (r *Root) runWatch(ctx context.Context) {
 
 // readMore takes what has come since without waiting.
 func (r *Root) readMore(buf []byte) int {
-	if len(buf) < unix.SizeofInotifyEvent+unix.NAME_MAX+1 {
-		return 0
-	}
 	n, err := unix.Read(r.watch.fd, buf)
 	if err != nil {
 		return 0
