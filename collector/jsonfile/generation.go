@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"tallyman/collector/record"
 )
 
@@ -223,6 +225,15 @@ func (g *generation) read(b []byte, off int64) (int, error) {
 			return max(n, 0), err
 		}
 	}
+}
+
+// duplicate returns another descriptor of the text. It is the caller's to close.
+func (g *generation) duplicate() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(g.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), g.path), nil
 }
 
 func (g *generation) close() error {

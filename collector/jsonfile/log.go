@@ -37,9 +37,8 @@ type Log struct {
 	// reported is the last place of a broken record that was counted, so that
 	// several readers do not count it several times; guarded by mu.
 	reported place
-	// opened is when the log was opened, endedAt when its container was removed,
-	// zero before; both are guarded by mu.
-	opened, endedAt time.Time
+	// opened is when the log was opened; set before it is shared.
+	opened time.Time
 	// polledSize is the size of the live file at the last poll; guarded by mu.
 	polledSize int64
 }
@@ -83,17 +82,8 @@ func (l *Log) End() {
 	if l.ended.Swap(true) {
 		return
 	}
-	l.mu.Lock()
-	l.endedAt = time.Now()
-	l.mu.Unlock()
 	l.notify()
-	l.lostFiles()
-}
-
-func (l *Log) endTime() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.endedAt
+	l.closing()
 }
 
 // loadRescued puts the rescued generations at the head of the chain.
@@ -307,13 +297,26 @@ func (l *Log) appendLocked(found []*generation) bool {
 	}
 	closeAll(found[:from])
 	for _, g := range found[from:] {
+		if l.rescuedLocked(g) {
+			closeAll([]*generation{g})
+			continue
+		}
 		l.linkLocked(g)
 	}
 	l.trimLocked(false)
 	if from < len(found) && len(l.chain) > 1 {
-		l.lostFiles()
+		l.closing()
 	}
 	return from < len(found)
+}
+
+// rescuedLocked reports whether the chain has a copy of a generation that was
+// made by an earlier run of the agent.
+func (l *Log) rescuedLocked(g *generation) bool {
+	name := g.nameLocked()
+	return name.Len > 0 && slices.ContainsFunc(l.chain, func(other *generation) bool {
+		return other.rescued != "" && other.mark.Len == name.Len && other.mark.Sum == name.Sum
+	})
 }
 
 // indexInLocked finds g in a list of generations that was opened anew.

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"tallyman/collector/record"
@@ -37,9 +36,10 @@ type vault struct {
 }
 
 const (
-	// settleTime is how long a route may take to deliver the end of a removed
-	// container's log before that is copied.
-	settleTime = time.Second
+	// settleTime is how long routes may take to deliver the rest of a file that
+	// was rotated or removed, before it is copied. What a kill within it loses is
+	// lost only if dockerd has deleted the file so soon.
+	settleTime = 200 * time.Millisecond
 	// newcomers is how long after a log was opened its rescued files are kept
 	// whoever reads it: the routes come one after another.
 	newcomers = 30 * time.Second
@@ -159,8 +159,9 @@ func (v *vault) drop(path string) error {
 	return err
 }
 
-// add copies the text of a generation from base on and returns the copy's path.
-func (v *vault) add(c *record.Container, g *generation, name record.Generation, base int64) (string, error) {
+// add copies a text from the offset at on and returns the copy's path. name is
+// the generation's, base the offset in it at which the copy begins.
+func (v *vault) add(c *record.Container, text *os.File, at int64, name record.Generation, base int64) (string, error) {
 	folder := filepath.Join(v.dir, c.ID)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
@@ -169,16 +170,16 @@ func (v *vault) add(c *record.Container, g *generation, name record.Generation, 
 		// What may be secret is not written down.
 		plain := *c
 		plain.Env, plain.Inspect = nil, nil
-		text, err := json.Marshal(plain)
+		about, err := json.Marshal(plain)
 		if err != nil {
 			return "", err
 		}
-		if err := os.WriteFile(filepath.Join(folder, containerFile), text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, containerFile), about, 0o600); err != nil {
 			return "", err
 		}
 	}
 	path := filepath.Join(folder, fileName(time.Now(), name, base))
-	if err := v.copy(path+copySuffix, g, base); err != nil {
+	if err := v.copy(path+copySuffix, text, at); err != nil {
 		return "", errors.Join(err, ignoreMissing(os.Remove(path+copySuffix)))
 	}
 	if err := os.Rename(path+copySuffix, path); err != nil {
@@ -187,13 +188,13 @@ func (v *vault) add(c *record.Container, g *generation, name record.Generation, 
 	return path, syncFolder(folder)
 }
 
-func (v *vault) copy(path string, g *generation, base int64) (err error) {
+func (v *vault) copy(path string, text *os.File, at int64) (err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	n, err := io.Copy(file, io.NewSectionReader(g.file, base-g.base, 1<<62))
+	n, err := io.Copy(file, io.NewSectionReader(text, at, 1<<62))
 	v.used.Add(n)
 	if err == nil {
 		err = file.Sync()
@@ -233,70 +234,44 @@ func (r *Root) runRescue(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case l := <-r.vault.due:
-			if wait := settleTime - time.Since(l.endTime()); l.ended.Load() && wait > 0 {
-				select {
-				case <-ctx.Done():
-				case <-time.After(wait):
-				}
-			}
 			r.rescue(l)
 		}
 	}
 }
 
-// lostFiles has the log looked at by runRescue.
-func (l *Log) lostFiles() {
-	if l.root.vault == nil {
+// closing has runRescue look at the log when its readers have had time to come
+// to the end of the file that dockerd has just closed.
+func (l *Log) closing() {
+	v := l.root.vault
+	if v == nil {
 		return
 	}
-	select {
-	case l.root.vault.due <- l:
-	default:
-		// So many are waiting that the next rotation or the poll will do.
-	}
+	time.AfterFunc(settleTime, func() {
+		select {
+		case v.due <- l:
+		default:
+			// So many wait that the log's next rotation has to do.
+		}
+	})
 }
 
-// rescue copies those generations of a log that are in no folder of the engine
-// any more and that some reader needs.
+// rescue copies those generations of a log to which dockerd writes no more and
+// which some reader needs: dockerd deletes them without asking.
 func (r *Root) rescue(l *Log) {
 	for _, p := range l.inPeril() {
-		size := p.gen.size() - p.from
-		if r.vault.used.Load()+size > r.vault.max {
-			r.refuse(l, size)
-			return
-		}
-		path, err := r.vault.add(l.Container(), p.gen, p.name, p.from)
-		if err != nil {
+		if err := r.rescueOne(l, p); err != nil {
 			r.stats.RescueErrors.Add(1)
-			r.logger.Error("the undelivered rest of a deleted log cannot be copied: a restart of the agent now would lose it",
+			r.logger.Error("the undelivered rest of a log cannot be copied: if it is deleted, a restart of the agent loses it",
 				"container", l.Container().Name, "error", err)
 			return
 		}
-		r.stats.Rescued.Add(size)
-		l.mu.Lock()
-		p.gen.rescued = path
-		l.trimLocked(true)
-		l.mu.Unlock()
 	}
 	r.vault.mu.Lock()
 	defer r.vault.mu.Unlock()
 	r.vault.full = false
 }
 
-// refuse says that there is no room for a rescue.
-func (r *Root) refuse(l *Log, size int64) {
-	r.stats.RescueErrors.Add(1)
-	r.vault.mu.Lock()
-	told := r.vault.full
-	r.vault.full = true
-	r.vault.mu.Unlock()
-	if !told {
-		r.logger.Error("there is no room to copy the undelivered rest of a deleted log: a restart of the agent now would lose it",
-			"container", l.Container().Name, "bytes", size, "used", r.vault.used.Load(), "limit", r.vault.max)
-	}
-}
-
-// peril is a generation that would be lost with the agent, from an offset on.
+// peril is a generation that may be lost with the agent, from an offset on.
 type peril struct {
 	gen  *generation
 	name record.Generation
@@ -309,13 +284,72 @@ func (l *Log) inPeril() []peril {
 	defer l.mu.Unlock()
 	var found []peril
 	for _, g := range l.chain {
-		from, needed := l.neededFromLocked(g)
-		if !needed || g.rescued != "" || g.file == nil || !g.deleted() || from >= g.size() || l.elsewhereLocked(g) {
-			continue
+		if p, ok := l.perilLocked(g); ok {
+			found = append(found, p)
 		}
-		found = append(found, peril{g, g.nameLocked(), from})
 	}
 	return found
+}
+
+func (l *Log) perilLocked(g *generation) (peril, bool) {
+	closed := g.next.Load() != nil || l.ended.Load()
+	from, needed := l.neededFromLocked(g)
+	if !closed || !needed || g.rescued != "" || g.file == nil || from >= g.size() {
+		return peril{}, false
+	}
+	return peril{g, g.nameLocked(), from}, true
+}
+
+// rescueOne copies a generation, if it is still needed. The copy is made from a
+// descriptor of its own, since readers may let go of the generation meanwhile.
+func (r *Root) rescueOne(l *Log, p peril) error {
+	l.mu.Lock()
+	p, needed := l.perilLocked(p.gen)
+	var text *os.File
+	var err error
+	if needed {
+		text, err = p.gen.duplicate()
+	}
+	l.mu.Unlock()
+	if !needed || err != nil {
+		return err
+	}
+	defer text.Close()
+	info, err := text.Stat()
+	if err != nil {
+		return err
+	}
+	size := p.gen.base + info.Size() - p.from
+	if r.vault.used.Load()+size > r.vault.max {
+		r.refuse(l, size)
+		return nil
+	}
+	path, err := r.vault.add(l.Container(), text, p.from-p.gen.base, p.name, p.from)
+	if err != nil {
+		return err
+	}
+	r.stats.Rescued.Add(size)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.chain, p.gen) {
+		return r.vault.drop(path)
+	}
+	p.gen.rescued = path
+	l.trimLocked(true)
+	return nil
+}
+
+// refuse says that there is no room for a rescue.
+func (r *Root) refuse(l *Log, size int64) {
+	r.stats.RescueErrors.Add(1)
+	r.vault.mu.Lock()
+	told := r.vault.full
+	r.vault.full = true
+	r.vault.mu.Unlock()
+	if !told {
+		r.logger.Error("there is no room to copy the undelivered rest of a log: if it is deleted, a restart of the agent loses it",
+			"container", l.Container().Name, "bytes", size, "used", r.vault.used.Load(), "limit", r.vault.max)
+	}
 }
 
 // neededFromLocked returns the offset from which some reader needs a generation.
@@ -334,30 +368,4 @@ func (l *Log) neededFromLocked(g *generation) (from int64, needed bool) {
 		needed = true
 	}
 	return from, needed
-}
-
-// elsewhereLocked reports whether the generation is in the engine's folder under
-// another inode: then it was compressed.
-func (l *Log) elsewhereLocked(g *generation) bool {
-	found, err := l.openAll()
-	if err != nil {
-		return false
-	}
-	defer closeAll(found)
-	name := g.nameLocked()
-	return name.Len > 0 && slices.ContainsFunc(found, func(other *generation) bool { return other.is(name, false) })
-}
-
-// deleted reports whether the file has no name any more.
-func (g *generation) deleted() bool {
-	file := g.file
-	if g.packed != nil {
-		file = g.packed
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return false
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && st.Nlink == 0
 }
