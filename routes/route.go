@@ -175,12 +175,18 @@ func (r *Route) start(c *record.Container) record.Position {
 			return at
 		}
 	}
-	// The age of a container that vanished before the engine could be asked is
-	// not known: repeating is better than losing.
-	if r.cfg.Backlog || c.Created.IsZero() || c.Created.After(r.first) {
+	if r.WantsPast(c) {
 		return record.Oldest()
 	}
 	return record.End()
+}
+
+// WantsPast reports whether the route, when it first meets a container, begins
+// at its oldest line.
+func (r *Route) WantsPast(c *record.Container) bool {
+	// The age of a container that vanished before the engine could be asked is
+	// not known: repeating is better than losing.
+	return r.cfg.Backlog || c.Created.IsZero() || c.Created.After(r.first)
 }
 
 // downGrace is the grace period of a route whose destination fails already:

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +18,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"tallyman/collector"
+	"tallyman/collector/apilog"
 	"tallyman/collector/checkpoint"
 	"tallyman/collector/engine"
 	"tallyman/collector/jsonfile"
+	"tallyman/collector/record"
+	"tallyman/collector/spool"
 	"tallyman/metrics"
 	"tallyman/routes"
 )
@@ -41,25 +45,29 @@ type agent struct {
 	collector *collector.Collector
 	registry  *prometheus.Registry
 	usage     *metrics.Containers
-	folder    folder
+	client    *engine.Client
+	spool     *spool.Spool
+	files     files
 }
 
-// folder is where the engine's containers have their files, once it is known.
-type folder struct {
+// files is where the engine's containers have their files, or why they cannot be
+// read, once it is known.
+type files struct {
 	mu   sync.Mutex
 	path string
+	err  error
 }
 
-func (f *folder) set(path string) {
+func (f *files) set(path string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.path = path
+	f.path, f.err = path, err
 }
 
-func (f *folder) get() string {
+func (f *files) get() (path string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.path
+	return f.path, f.err
 }
 
 // runAgent runs the agent until ctx ends.
@@ -80,8 +88,8 @@ func runAgent(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening: %w", err), client.Close(), store.Close())
 	}
-	a := &agent{options: o, logger: logger, store: store, registry: prometheus.NewRegistry()}
-	err = a.run(ctx, client, listener, stderr)
+	a := &agent{options: o, logger: logger, store: store, client: client, registry: prometheus.NewRegistry()}
+	err = a.run(ctx, listener, stderr)
 	return errors.Join(err, client.Close(), store.Close())
 }
 
@@ -101,7 +109,7 @@ func newLogger(o options, w io.Writer) *slog.Logger {
 // run starts everything and stops it in the order of the data: first what reads
 // new lines, then what delivers them, with what is in flight, and last what
 // others look at.
-func (a *agent) run(ctx context.Context, client *engine.Client, listener net.Listener, stderr io.Writer) error {
+func (a *agent) run(ctx context.Context, listener net.Listener, stderr io.Writer) (err error) {
 	a.table = routes.NewTable(routes.TableConfig{Positions: a.store, Logger: a.logger})
 	for _, d := range a.options.routes {
 		if err := a.table.Add(d); err != nil {
@@ -109,8 +117,16 @@ func (a *agent) run(ctx context.Context, client *engine.Client, listener net.Lis
 		}
 	}
 	a.collector = collector.New(collector.Config{
-		Engine: client, Open: a.openFiles, Found: a.found, Gone: a.gone, Logger: a.logger,
+		Engine: a.client, Open: a.openLogs, Found: a.found, Gone: a.gone, Logger: a.logger,
 	})
+	a.spool, err = spool.Open(spool.Options{
+		Dir: filepath.Join(a.options.stateDir, "spool"), Budget: a.options.spoolMax / 2,
+		Saved: a.store.Positions, Logger: a.logger,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, a.spool.Close()) }()
 	a.usage = metrics.NewContainers(metrics.Options{Containers: a.collector.Containers, Logger: a.logger})
 	defer a.usage.Close()
 	a.register()
@@ -139,10 +155,10 @@ func (a *agent) run(ctx context.Context, client *engine.Client, listener net.Lis
 		case <-running.Done():
 		}
 	})
-	var err error
+	var serveErr error
 	rest.Go(func() {
 		select {
-		case err = <-failed:
+		case serveErr = <-failed:
 			stop()
 		case <-running.Done():
 		}
@@ -160,7 +176,7 @@ func (a *agent) run(ctx context.Context, client *engine.Client, listener net.Lis
 	rest.Wait()
 	readers.Wait()
 	a.logger.Info("stopped")
-	return err
+	return serveErr
 }
 
 // found takes in what a container is now.
@@ -177,24 +193,39 @@ func (a *agent) gone(id string) {
 	a.table.Gone(id)
 }
 
-// openFiles opens the engine's log files.
-func (a *agent) openFiles(info engine.Info) (collector.Source, error) {
+// openLogs opens the sources of logs: the engine's files where they can be read,
+// and its log API for all other containers.
+func (a *agent) openLogs(info engine.Info) (collector.Source, error) {
+	api := apilog.New(apilog.Options{
+		Engine: a.client, Spool: a.spool, History: a.wantsHistory, Saved: a.store.Positions, Logger: a.logger,
+	})
+	a.registry.MustRegister(a.spool, api.Stats())
 	root := info.Root
 	if a.options.dockerRoot != "" {
 		root = a.options.dockerRoot
 	}
 	path := filepath.Join(root, "containers")
-	source, err := jsonfile.Open(jsonfile.Options{
+	local, err := jsonfile.Open(jsonfile.Options{
 		Dir: path, TempDir: a.tempDir(), Logger: a.logger,
-		RescueDir: filepath.Join(a.options.stateDir, "rescue"), RescueMax: a.options.spoolMax,
+		RescueDir: filepath.Join(a.options.stateDir, "rescue"), RescueMax: a.options.spoolMax / 2,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w; run the agent on the engine's host as root, and in a container mount %s at the same path, "+
-			"or name the folder with --docker-root", err, root)
+		err = fmt.Errorf("%w; run the agent on the engine's host as root, and in a container mount %s at the same path, "+
+			"or name the folder with --docker-root", err, path)
+		a.logger.Error("the engine's log files cannot be read, so all logs are read through its API, which costs more "+
+			"and loses lines of a container that floods while its log is rotated", "error", err)
+		a.files.set("", err)
+		return api, nil
 	}
-	a.folder.set(path)
-	a.registry.MustRegister(source.Stats())
-	return source, nil
+	a.files.set(path, nil)
+	a.registry.MustRegister(local.Stats())
+	return collector.NewSources(local, api), nil
+}
+
+// wantsHistory reports whether the past of a container that is met for the first
+// time is wanted: some route would begin in it.
+func (a *agent) wantsHistory(c *record.Container) bool {
+	return slices.ContainsFunc(a.table.Routes(), func(r *routes.Route) bool { return r.WantsPast(c) })
 }
 
 // tempDir returns the folder for unpacked logs: beside the positions, which is

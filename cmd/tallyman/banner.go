@@ -37,8 +37,10 @@ func (a *agent) greet(ctx context.Context, addr net.Addr, w io.Writer) {
 		engine = fmt.Sprintf("%s on %s, API %s", s.Engine.Version, s.Engine.Name, s.Engine.APIVersion)
 	}
 	reader := "none: no log can be read"
-	if path := a.folder.get(); path != "" {
-		reader = "files in " + path
+	if path, err := a.files.get(); err != nil {
+		reader = "the engine's log API, since its files cannot be read"
+	} else if path != "" {
+		reader = "files in " + path + ", and the engine's log API for containers without"
 	}
 	containers := fmt.Sprintf("%d running of %d; the logs of %d are read, %d cannot be", s.Running, s.Total, s.Read, len(s.Unreadable))
 	var names []string

@@ -240,11 +240,16 @@ func (d *docker) create(name string, host *container.HostConfig, args ...string)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.t.Cleanup(func() {
-		// Containers made with --rm are gone.
-		_ = d.client.ContainerRemove(context.Background(), created.ID, container.RemoveOptions{Force: true})
-	})
+	removeLater(d.t, d, created.ID)
 	return created.ID
+}
+
+// removeLater removes a container when the test ends.
+func removeLater(t testing.TB, d *docker, id string) {
+	t.Cleanup(func() {
+		// Containers made with --rm are gone.
+		_ = d.client.ContainerRemove(context.Background(), id, container.RemoveOptions{Force: true})
+	})
 }
 
 func (d *docker) start(id string) {

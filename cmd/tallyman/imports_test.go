@@ -55,7 +55,7 @@ var importRules = []importRule{
 		outside: []string{"github.com/prometheus/client_golang/prometheus", "golang.org/x/sys"},
 	},
 	{
-		packages: "collector/apilog", inside: []string{"collector", "collector/record", "collector/engine"},
+		packages: "collector/apilog", inside: []string{"collector", "collector/record", "collector/engine", "collector/spool"},
 		outside: []string{"github.com/prometheus/client_golang/prometheus", "golang.org/x/sys"},
 	},
 	{packages: "collector/checkpoint", inside: []string{"collector/record"}, outside: []string{"golang.org/x/sys"}},

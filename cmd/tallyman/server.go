@@ -136,10 +136,11 @@ func (a *agent) health() healthReport {
 	h := healthReport{Version: version, Problem: s.Problem}
 	if !s.Connected {
 		h.Problem = "the container engine: " + s.Problem
-	} else if a.folder.get() == "" {
-		h.Problem = "the containers' log files cannot be read; the agent's own log says why"
 	}
 	h.Healthy = h.Problem == ""
+	if _, err := a.files.get(); err != nil {
+		h.Notes = append(h.Notes, "all logs are read through the engine's API: "+err.Error())
+	}
 	for _, u := range s.Unreadable {
 		h.Notes = append(h.Notes, fmt.Sprintf("container %s: %s", u.Name, u.Reason))
 	}

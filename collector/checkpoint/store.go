@@ -288,3 +288,16 @@ func (s *Store) orderLocked() {
 	slices.SortFunc(s.routeOrder, func(a, b *route) int { return cmp.Compare(a.identity, b.identity) })
 	s.ordered = true
 }
+
+// Positions returns the positions of all routes in a container's log.
+func (s *Store) Positions(containerID string) []record.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []record.Position
+	for _, r := range s.routes {
+		if e, ok := r.positions[containerID]; ok {
+			all = append(all, e.position)
+		}
+	}
+	return all
+}

@@ -106,7 +106,7 @@ func TestRealLifeOfAContainer(t *testing.T) {
 		got.Labels["team"] != "a" || got.LogDriver != "json-file" || !strings.HasSuffix(got.LogPath, "-json.log") ||
 		got.TTY || got.Status != "exited" || got.Running || got.PID != 0 || got.ExitCode != 3 || got.OOMKilled ||
 		got.Health != "" || got.NetworkMode != "none" || got.Created.IsZero() || got.Started.IsZero() ||
-		got.Finished.Before(got.Started) {
+		got.Finished.IsZero() {
 		t.Errorf("Inspect = %+v", got)
 	}
 	if v, _ := got.LookupEnv("A"); v != "b" {
