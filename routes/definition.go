@@ -244,9 +244,13 @@ func Redact(uri string) string {
 		}
 		before = scheme + "xxxxx" + before[i:]
 	}
+	if i := strings.IndexByte(before, '#'); i >= 0 {
+		return before[:i] + "#xxxxx"
+	}
 	if !found {
 		return before
 	}
+	query, _, fragment := strings.Cut(query, "#")
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {
 		key, _, ok := strings.Cut(pair, "=")
@@ -258,6 +262,9 @@ func Redact(uri string) string {
 			// It may be what follows an & in a secret.
 			pairs[i] = "xxxxx"
 		}
+	}
+	if fragment {
+		pairs[len(pairs)-1] += "#xxxxx"
 	}
 	return before + "?" + strings.Join(pairs, "&")
 }

@@ -11,7 +11,9 @@ import (
 
 // Stats is a route's account. Its counters only grow.
 type Stats struct {
-	// Lines and Bytes were delivered, bytes without newlines and framing.
+	// Lines and Bytes were delivered, bytes without newlines and framing. A line
+	// counts once however often it is sent, as do those filtered and dropped.
+	// Where a destination takes a part of a batch, its bytes are estimated.
 	Lines, Bytes atomic.Int64
 	// Filtered counts lines that the route's filter left out.
 	Filtered atomic.Int64

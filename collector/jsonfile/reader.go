@@ -155,13 +155,13 @@ func (r *Reader) position() record.Position {
 func (r *Reader) Next(b *record.Batch) error {
 	b.Reset()
 	b.Container = r.log.Container()
-	b.Start = r.cursor
 	if r.gen == nil && !r.begin() {
 		if r.log.ended.Load() {
 			return io.EOF
 		}
 		return collector.ErrIdle
 	}
+	b.Start = r.cursor
 	for {
 		// Whether the generation was already closed has to be known before the
 		// read: only then does reading nothing mean that nothing will come.
