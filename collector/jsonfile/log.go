@@ -284,7 +284,10 @@ func (l *Log) rotationIndex(name string) (int, bool) {
 // made since, and closes the others.
 func (l *Log) appendLocked(found []*generation) bool {
 	from := 0
-	if live := l.liveLocked(); live != nil {
+	live := l.liveLocked()
+	if live == nil {
+		found = l.mergeRescuedLocked(found)
+	} else {
 		if i := live.indexInLocked(found); i >= 0 {
 			from = i + 1
 		} else {
@@ -297,10 +300,6 @@ func (l *Log) appendLocked(found []*generation) bool {
 	}
 	closeAll(found[:from])
 	for _, g := range found[from:] {
-		if l.rescuedLocked(g) {
-			closeAll([]*generation{g})
-			continue
-		}
 		l.linkLocked(g)
 	}
 	l.trimLocked(false)
@@ -310,13 +309,33 @@ func (l *Log) appendLocked(found []*generation) bool {
 	return from < len(found)
 }
 
-// rescuedLocked reports whether the chain has a copy of a generation that was
-// made by an earlier run of the agent.
-func (l *Log) rescuedLocked(g *generation) bool {
-	name := g.nameLocked()
-	return name.Len > 0 && slices.ContainsFunc(l.chain, func(other *generation) bool {
-		return other.rescued != "" && other.mark.Len == name.Len && other.mark.Sum == name.Sum
-	})
+// mergeRescuedLocked takes the copies of an earlier run of the agent out of the
+// chain and returns them in order with what is in the folder: first those whose
+// file is gone, which are older than all that is there, then the files, each in
+// the place of which there is a copy being replaced by it.
+func (l *Log) mergeRescuedLocked(found []*generation) []*generation {
+	var merged []*generation
+	inFolder := make(map[*generation]int)
+	for _, r := range l.chain {
+		i := slices.IndexFunc(found, func(g *generation) bool {
+			name := g.nameLocked()
+			return name.Len > 0 && r.mark.Len == name.Len && r.mark.Sum == name.Sum
+		})
+		if i < 0 {
+			merged = append(merged, r)
+		} else {
+			inFolder[r] = i
+		}
+	}
+	for r, i := range inFolder {
+		closeAll(found[i : i+1])
+		found[i] = r
+	}
+	for _, r := range l.chain {
+		r.next.Store(nil)
+	}
+	l.chain = nil
+	return append(merged, found...)
 }
 
 // indexInLocked finds g in a list of generations that was opened anew.
@@ -348,9 +367,9 @@ func (l *Log) reachBackLocked() error {
 		l.appendLocked(found)
 		return nil
 	}
-	first := l.firstOnDiskLocked().indexInLocked(found)
-	if l.chain[0].rescued != "" || first < 0 {
-		// What is older than a rescued file is not there any more.
+	first := l.chain[0].indexInLocked(found)
+	if first < 0 {
+		// The chain begins with a file that is gone: there is nothing older.
 		closeAll(found)
 		return nil
 	}
@@ -366,17 +385,6 @@ func (l *Log) reachBackLocked() error {
 	}
 	l.chain = append(older, l.chain...)
 	return nil
-}
-
-// firstOnDiskLocked returns the first generation of the chain that was not
-// rescued.
-func (l *Log) firstOnDiskLocked() *generation {
-	for _, g := range l.chain {
-		if g.rescued == "" {
-			return g
-		}
-	}
-	return l.chain[0]
 }
 
 // findLocked finds the generation that a position names, in the chain and then
@@ -406,7 +414,7 @@ func (l *Log) findLocked(name record.Generation) (*generation, error) {
 // removed only when readers have moved on: one that was closed, as at the end of
 // the agent, may come back to them.
 func (l *Log) trimLocked(movedOn bool) {
-	if len(l.chain) == 0 || l.chain[0].rescued != "" && (!movedOn || time.Since(l.opened) < newcomers) {
+	if len(l.chain) == 0 {
 		return
 	}
 	needed := l.chain[len(l.chain)-1].serial
@@ -418,7 +426,8 @@ func (l *Log) trimLocked(movedOn bool) {
 		needed = min(needed, r.kept.serial)
 	}
 	n := 0
-	for n < len(l.chain) && l.chain[n].serial < needed {
+	keepCopies := !movedOn || time.Since(l.opened) < newcomers
+	for n < len(l.chain) && l.chain[n].serial < needed && (l.chain[n].rescued == "" || !keepCopies) {
 		n++
 	}
 	for _, g := range l.chain[:n] {

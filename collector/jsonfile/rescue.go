@@ -30,6 +30,8 @@ type vault struct {
 	// due takes the logs that have lost files.
 	due chan *Log
 
+	// mu is held while a container's folder is filled or emptied, for an emptied
+	// one is removed.
 	mu sync.Mutex
 	// full says that the last rescue did not fit; guarded by mu.
 	full bool
@@ -143,6 +145,8 @@ func (v *vault) load(id string) ([]*generation, error) {
 
 // drop removes a rescued file, and the container's folder with the last.
 func (v *vault) drop(path string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	info, err := os.Stat(path)
 	if err != nil {
 		return ignoreMissing(err)
@@ -162,6 +166,8 @@ func (v *vault) drop(path string) error {
 // add copies a text from the offset at on and returns the copy's path. name is
 // the generation's, base the offset in it at which the copy begins.
 func (v *vault) add(c *record.Container, text *os.File, at int64, name record.Generation, base int64) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	folder := filepath.Join(v.dir, c.ID)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
@@ -259,7 +265,13 @@ func (l *Log) closing() {
 // which some reader needs: dockerd deletes them without asking.
 func (r *Root) rescue(l *Log) {
 	for _, p := range l.inPeril() {
-		if err := r.rescueOne(l, p); err != nil {
+		err := r.rescueOne(l, p)
+		if errors.Is(err, errFull) {
+			// A younger one is not copied either: the order has no hole.
+			r.refuse(l, p.gen.size()-p.from)
+			return
+		}
+		if err != nil {
 			r.stats.RescueErrors.Add(1)
 			r.logger.Error("the undelivered rest of a log cannot be copied: if it is deleted, a restart of the agent loses it",
 				"container", l.Container().Name, "error", err)
@@ -300,6 +312,9 @@ func (l *Log) perilLocked(g *generation) (peril, bool) {
 	return peril{g, g.nameLocked(), from}, true
 }
 
+// errFull says that a copy would take the vault past its limit.
+var errFull = errors.New("no room for a copy")
+
 // rescueOne copies a generation, if it is still needed. The copy is made from a
 // descriptor of its own, since readers may let go of the generation meanwhile.
 func (r *Root) rescueOne(l *Log, p peril) error {
@@ -321,8 +336,7 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 	}
 	size := p.gen.base + info.Size() - p.from
 	if r.vault.used.Load()+size > r.vault.max {
-		r.refuse(l, size)
-		return nil
+		return errFull
 	}
 	path, err := r.vault.add(l.Container(), text, p.from-p.gen.base, p.name, p.from)
 	if err != nil {

@@ -193,3 +193,40 @@ func TestRescueForAReaderThatHasNotBegun(t *testing.T) {
 	got, _, _ := drain(t, openReader(t, mustLog(t, root, running(w.id)), record.Oldest()), record.NewBatch())
 	wantLines(t, got, want)
 }
+
+// Copies and files come in the order of the generations, also where only a
+// younger file was copied and an older one is still in the folder.
+func TestRescueKeepsTheOrder(t *testing.T) {
+	dir, vault := t.TempDir(), t.TempDir()
+	root, end := openRescuing(t, dir, vault, 1<<30)
+	w := newWriter(t, dir)
+	l := mustLog(t, root, running(w.id))
+	r := openReader(t, l, record.Oldest())
+	b := record.NewBatch()
+	w.line("0", record.Stdout)
+	_, at, _ := drain(t, r, b)
+	w.rotate()
+	l.look()
+	w.line("1", record.Stdout)
+	drain(t, r, b)
+	w.line("2", record.Stdout)
+	if err := r.Next(b); err != nil {
+		t.Fatal(err)
+	}
+	// The first file is delivered, the second as far as its first line.
+	saved := b.Start
+	r.Release(at[0])
+	r.Release(saved)
+	w.rotate()
+	l.look()
+	w.line("3", record.Stdout)
+	waitFor(t, func() bool { return len(rescuedFiles(t, vault)) == 1 })
+	_ = r.Close()
+	end()
+	root, _ = openRescuing(t, dir, vault, 1<<30)
+	l = mustLog(t, root, running(w.id))
+	got, _, _ := drain(t, openReader(t, l, saved), b)
+	wantLines(t, got, []string{"2", "3"})
+	got, _, _ = drain(t, openReader(t, l, record.Oldest()), b)
+	wantLines(t, got, []string{"0", "2", "3"})
+}
