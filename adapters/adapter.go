@@ -25,13 +25,20 @@ type Adapter interface {
 	// done is called exactly once for every Send, in any goroutine, also before
 	// Send returns: with nil when all of the batch is delivered, with an error
 	// made by Permanent, Rejected or Partial, or with any other error when none
-	// of it is known to be delivered. After an error every other batch in
-	// flight is settled soon, within the adapter's deadlines.
+	// of it is known to be delivered. It neither blocks nor calls the adapter.
+	//
+	// After an error every other batch in flight is settled soon, within the
+	// adapter's deadlines. A batch that failed is not overtaken: when one in
+	// flight fails for the connection's sake, and the caller cannot know yet, the
+	// next batch of the same container fails as well unless Flush was called in
+	// between.
 	//
 	// When ctx ends, Send returns promptly and settles the batch.
 	Send(ctx context.Context, b *record.Batch, done func(error))
 	// Flush says that nothing more is to be sent for now: what the adapter
-	// gathered goes out. It is called by the goroutine that calls Send.
+	// gathered goes out. When it returns, done was called for all that a failure
+	// before it took along, and what is sent next is not refused for that
+	// failure's sake. It is called by the goroutine that calls Send.
 	Flush(ctx context.Context)
 	// Close delivers what is in flight until ctx ends, settles everything, and
 	// frees the connection. No goroutine of the adapter outlives it.
@@ -76,10 +83,12 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 // word for a metric's label.
 func Permanent(reason string, err error) error { return &PermanentError{Reason: reason, Err: err} }
 
-// PartialError says that the first Settled records of a batch are delivered and
-// the others are to be sent again.
+// PartialError says that the first Settled records of a batch are settled and
+// the others are to be sent again. Rejects are those among the first that are
+// given up; the rest of them is delivered.
 type PartialError struct {
 	Settled int
+	Rejects []Reject
 	Err     error
 }
 

@@ -21,15 +21,19 @@ type Config struct {
 	// Open is called when the engine has answered, and again from time to time
 	// as long as it fails.
 	Open Opener
-	// Found is called with each container's log when it is first known and again
-	// after each change of the container. Calls for one container are made one
-	// after another.
+	// Found is called with each container's log when it is first known, again
+	// after each change of the container, and with each list. Calls for one
+	// container are made one after another.
 	Found func(Log)
 	// Gone is called when a container has been removed. Its log may still be
 	// read to its end.
 	Gone func(id string)
+	// Happened is called with each of the engine's events, in their order. It must
+	// not block. Nil for none.
+	Happened func(engine.Event)
 	// Reconcile is how often the list of containers is compared with what the
-	// events have told; 0 stands for a minute.
+	// events have told; 0 stands for a minute. A container that runs and is listed
+	// as it is known is inspected again with every tenth list.
 	Reconcile time.Duration
 	Logger    *slog.Logger
 }
@@ -53,6 +57,9 @@ type Collector struct {
 	// gone has when each container was removed that was removed not long ago:
 	// what is still told of it afterwards does not make it come back.
 	gone map[string]time.Time
+	// unchanged has those that wait in the queue only because they were listed, as
+	// they are known.
+	unchanged map[string]struct{}
 	// uninspected has the containers that could not be inspected last time.
 	uninspected map[string]struct{}
 	connected   bool
@@ -73,6 +80,7 @@ func New(cfg Config) *Collector {
 		logs:        make(map[string]Log),
 		unreadable:  make(map[string]Unreadable),
 		gone:        make(map[string]time.Time),
+		unchanged:   make(map[string]struct{}),
 		uninspected: make(map[string]struct{}),
 		problem:     "the engine has not answered yet",
 	}
@@ -92,6 +100,14 @@ func (c *Collector) Containers() []*record.Container {
 	return list
 }
 
+// Log returns the log of a container, nil where it is not known or cannot be
+// read.
+func (c *Collector) Log(id string) Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.logs[id]
+}
+
 // The pause before the engine is asked again grows from the first to the second.
 const (
 	firstPause = 250 * time.Millisecond
@@ -101,6 +117,11 @@ const (
 // rememberGone is how long it is remembered that a container was removed: longer
 // than the engine's events can lag behind.
 const rememberGone = 10 * time.Minute
+
+// inspectAgain is with which list after it was inspected a container is inspected
+// again that is listed as it is known: a restart of which no event has told does
+// not show in the list.
+const inspectAgain = 10
 
 // refreshers is how many containers are inspected at once.
 const refreshers = 4
@@ -161,12 +182,15 @@ func (c *Collector) session(run context.Context, group *sync.WaitGroup, since *t
 		for e := range events {
 			*since = e.Time
 			c.queue.add(e.ID, &e)
+			if c.cfg.Happened != nil {
+				c.cfg.Happened(e)
+			}
 		}
 		cancel(fmt.Errorf("following the engine's events: %w", <-ended))
 	})
 	defer taking.Wait()
 	defer cancel(nil)
-	if err := c.list(ctx); err != nil {
+	if err := c.list(ctx, true); err != nil {
 		return err
 	}
 	c.setConnected(info)
@@ -178,7 +202,7 @@ func (c *Collector) session(run context.Context, group *sync.WaitGroup, since *t
 			return context.Cause(ctx)
 		case <-tick.C:
 			c.openSource(run, group, info)
-			if err := c.list(ctx); err != nil {
+			if err := c.list(ctx, false); err != nil {
 				return err
 			}
 			if s := c.currentSource(); s != nil {
@@ -242,9 +266,10 @@ func (c *Collector) disconnected(err error) {
 	}
 }
 
-// list has every container that the engine lists inspected, and forgets those
-// that it does not. It returns when that has been done.
-func (c *Collector) list(ctx context.Context) error {
+// list has every container that the engine lists inspected, or unless all is set
+// those of which the list does not show that they are as they were, and forgets
+// those that it does not. It returns when that has been done.
+func (c *Collector) list(ctx context.Context, all bool) error {
 	entries, err := c.cfg.Engine.List(ctx)
 	if ctx.Err() != nil {
 		// That the events have ended says more than that the list was cut short.
@@ -254,6 +279,14 @@ func (c *Collector) list(ctx context.Context) error {
 		return fmt.Errorf("listing the engine's containers: %w", err)
 	}
 	present := make(map[string]bool, len(entries))
+	c.mu.Lock()
+	clear(c.unchanged)
+	for i := range entries {
+		if !all && c.knownLocked(&entries[i]) {
+			c.unchanged[entries[i].ID] = struct{}{}
+		}
+	}
+	c.mu.Unlock()
 	for _, e := range entries {
 		present[e.ID] = true
 		c.queue.add(e.ID, nil)
@@ -279,6 +312,14 @@ func (c *Collector) list(ctx context.Context) error {
 	return nil
 }
 
+// knownLocked reports whether a container runs, is read, and is listed as it is
+// known from not long ago.
+func (c *Collector) knownLocked(e *engine.Entry) bool {
+	known := c.containers[e.ID]
+	return known != nil && c.logs[e.ID] != nil && known.Status == "running" && e.State == known.Status && e.Name == known.Name &&
+		time.Since(known.AsOf) < inspectAgain*c.cfg.Reconcile
+}
+
 // adopt takes in the removed containers of whose log something is left. It does
 // so once: what is removed from now on is known.
 func (c *Collector) adopt() {
@@ -298,6 +339,10 @@ func (c *Collector) adopt() {
 // refresh finds out what a container is now. e is the last event that told of
 // it, nil when it was listed.
 func (c *Collector) refresh(ctx context.Context, id string, e *engine.Event) {
+	if log := c.unchangedLog(id); log != nil && e == nil {
+		c.cfg.Found(log)
+		return
+	}
 	container, err := c.cfg.Engine.Inspect(ctx, id)
 	switch {
 	case err == nil:
@@ -311,6 +356,18 @@ func (c *Collector) refresh(ctx context.Context, id string, e *engine.Event) {
 	}
 }
 
+// unchangedLog returns the log of a container that waited because it was listed
+// as it is known, else nil.
+func (c *Collector) unchangedLog(id string) Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.unchanged[id]; !ok {
+		return nil
+	}
+	delete(c.unchanged, id)
+	return c.logs[id]
+}
+
 // vanished takes in that the engine does not know a container.
 func (c *Collector) vanished(id string, e *engine.Event) {
 	known, gone := c.knows(id)
@@ -321,7 +378,7 @@ func (c *Collector) vanished(id string, e *engine.Event) {
 	case e != nil:
 		// It vanished before it could be asked for. Its files may be open all the
 		// same, and the event tells its name.
-		c.found(engine.FromEvent(*e))
+		c.take(engine.FromEvent(*e), false)
 	default:
 		// It was listed and has gone: the event of its removal is yet to come.
 		return
@@ -359,7 +416,12 @@ func (c *Collector) knows(id string) (known, gone bool) {
 }
 
 // found takes in what a container is now.
-func (c *Collector) found(container *record.Container) {
+func (c *Collector) found(container *record.Container) { c.take(container, true) }
+
+// take takes in a container. With tell it is said when its log cannot be read:
+// of one that has gone, without a file of ours, nothing more can be had, nor
+// told what it was.
+func (c *Collector) take(container *record.Container, tell bool) {
 	c.mu.Lock()
 	source, err := c.source, c.sourceErr
 	c.containers[container.ID] = container
@@ -370,7 +432,9 @@ func (c *Collector) found(container *record.Container) {
 		log, err = source.Log(container)
 	}
 	if err != nil {
-		c.cannotRead(container, err)
+		if tell {
+			c.cannotRead(container, err)
+		}
 		return
 	}
 	c.mu.Lock()

@@ -135,7 +135,10 @@ func TestEventsDuringTheList(t *testing.T) {
 func TestVanished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine()
-		b := listed(t, e, nil)
+		// Of one that has gone and left nothing there is nothing to be said.
+		b := listed(t, e, func(b *bench) { b.source.refuses["gone"] = "no file" })
+		e.tell(engine.ActionDestroy, "gone")
+		b.until("it is gone", func() bool { return b.wasTold("gone gone") })
 		e.tell(engine.ActionDestroy, "short")
 		b.until("it was there and is gone", func() bool { return b.wasTold("found told-short", "gone short") })
 		// What comes late does not bring it back.
@@ -147,7 +150,7 @@ func TestVanished(t *testing.T) {
 		if b.count("found told-short") != 1 || b.count("gone short") != 1 {
 			t.Fatalf("told was %v", b.told)
 		}
-		if !slices.Equal(b.source.ended, []string{"short"}) {
+		if !slices.Equal(b.source.ended, []string{"gone", "short"}) {
 			t.Fatalf("the source has ended %v", b.source.ended)
 		}
 		if b.logged("level=WARN")+b.logged("level=ERROR") != 0 {
@@ -166,7 +169,10 @@ func TestVanishedAfterTheList(t *testing.T) {
 		e := newEngine()
 		e.add("short")
 		e.onList = func() { e.onList = nil; e.remove("short") }
-		b := listed(t, e, nil)
+		// Of one that has gone and left nothing there is nothing to be said.
+		b := listed(t, e, func(b *bench) { b.source.refuses["gone"] = "no file" })
+		e.tell(engine.ActionDestroy, "gone")
+		b.until("it is gone", func() bool { return b.wasTold("gone gone") })
 		e.tell(engine.ActionDestroy, "short")
 		b.until("it was there and is gone", func() bool { return b.wasTold("found told-short", "gone short") })
 		b.stop()
@@ -214,6 +220,55 @@ func TestReconcile(t *testing.T) {
 		if b.source.sweeps != 2 {
 			t.Fatalf("the source was swept %d times", b.source.sweeps)
 		}
+	})
+}
+
+// TestUnchanged: a container that runs and is listed as it is known is inspected
+// with every tenth list only, and told of with each.
+func TestUnchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		e.add("runs", "rests", "bad")
+		set := func(id, status, name string) {
+			e.do(func() {
+				c := *e.containers[id]
+				c.Status, c.Name = status, name
+				e.containers[id] = &c
+			})
+		}
+		set("runs", "running", "name-runs")
+		set("rests", "exited", "name-rests")
+		set("bad", "running", "name-bad")
+		inspected := make(map[string]int)
+		e.onInspect = func(_ context.Context, id string) error {
+			e.do(func() { inspected[id]++ })
+			return nil
+		}
+		b := listed(t, e, func(b *bench) { b.source.refuses["bad"] = "no file" })
+		f := func(what string, minutes int, runs, rests, bad int) {
+			t.Helper()
+			time.Sleep(time.Duration(minutes) * time.Minute)
+			synctest.Wait()
+			e.do(func() {
+				if inspected["runs"] != runs || inspected["rests"] != rests || inspected["bad"] != bad {
+					t.Errorf("%s: the containers were inspected %v times, want %d, %d and %d", what, inspected, runs, rests, bad)
+				}
+				clear(inspected)
+			})
+		}
+		time.Sleep(time.Second)
+		f("at the start", 0, 1, 1, 1)
+		f("while nothing changes", 9, 0, 9, 9)
+		f("with the tenth list", 1, 1, 1, 1)
+		set("runs", "running", "renamed")
+		f("renamed", 1, 1, 1, 1)
+		set("runs", "paused", "renamed")
+		f("paused", 2, 2, 2, 2)
+		set("runs", "running", "renamed")
+		f("again as before", 2, 1, 2, 2)
+		e.tell(engine.ActionStart, "runs")
+		f("an event", 0, 1, 0, 0)
+		b.stop()
 	})
 }
 

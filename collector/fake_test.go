@@ -75,8 +75,8 @@ func (e *fakeEngine) List(context.Context) ([]engine.Entry, error) {
 	}
 	e.mu.Lock()
 	var list []engine.Entry
-	for id := range e.containers {
-		list = append(list, engine.Entry{ID: id})
+	for id, c := range e.containers {
+		list = append(list, engine.Entry{ID: id, Name: c.Name, State: c.Status})
 	}
 	then := e.onList
 	e.mu.Unlock()
@@ -102,7 +102,9 @@ func (e *fakeEngine) Inspect(ctx context.Context, id string) (*record.Container,
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c := e.containers[id]; c != nil {
-		return c, nil
+		now := *c
+		now.AsOf = time.Now()
+		return &now, nil
 	}
 	return nil, engine.ErrNotFound
 }

@@ -37,6 +37,11 @@ type Reader interface {
 	// Release says that nothing before to will be asked for again, so that the
 	// log can let go of the files that hold it.
 	Release(to record.Position)
+	// GivenUp reports whether the log gives up what lies behind a position that
+	// Release has not passed, for want of space: the reader is then to be read
+	// on, though what it gives can only be counted. It may be called from any
+	// goroutine; changed is called when it becomes true.
+	GivenUp(from record.Position) bool
 	// Position returns the cursor: the place of the next record.
 	Position() record.Position
 	// Lag returns how many bytes of the log lie behind a position that Release

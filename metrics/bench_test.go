@@ -2,53 +2,117 @@ package metrics
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"time"
 
 	"tallyman/collector/record"
 )
 
-// BenchmarkScrape reads and gathers 100 containers of a fixture, without the
-// rendering of the text.
+// BenchmarkScrape serves the default set of fixtures' containers, with their
+// reading. The files of a fixture cost about what the kernel's do.
 func BenchmarkScrape(b *testing.B) {
-	f := func(name, base string) {
+	f := func(name, base string, n int, headers ...string) {
 		b.Run(name, func(b *testing.B) {
 			root := b.TempDir()
 			copyTree(b, fixture(base), root)
-			c := newContainers(b, Options{Containers: always(multiply(b, root, 100)...), Root: root})
-			registry := prometheus.NewRegistry()
-			registry.MustRegister(c)
-			count := 0
+			c := newContainers(b, Options{Containers: always(multiply(b, root, n)...), Root: root})
+			handler := NewHandler(nil, nil, c)
+			ask(handler, headers...)
 			b.ReportAllocs()
-			for b.Loop() {
-				families, err := registry.Gather()
-				if err != nil {
-					b.Fatal(err)
-				}
-				count = 0
-				for _, family := range families {
-					count += len(family.GetMetric())
-				}
+			begun := processorTime(b)
+			request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			for i := 0; i < len(headers); i += 2 {
+				request.Header.Set(headers[i], headers[i+1])
 			}
-			b.ReportMetric(float64(count), "series")
-		})
-		b.Run(name+"/read", func(b *testing.B) {
-			root := b.TempDir()
-			copyTree(b, fixture(base), root)
-			list := multiply(b, root, 100)
-			c := newContainers(b, Options{Containers: always(list...), Root: root})
-			b.ReportAllocs()
+			size := 0
 			for b.Loop() {
-				c.scrape(list)
+				client := counting{header: make(http.Header)}
+				handler.ServeHTTP(&client, request)
+				size = client.size
 			}
+			b.ReportMetric(float64(processorTime(b)-begun)/float64(b.N)/1e6, "cpu-ms/scrape")
+			b.ReportMetric(float64(size), "bytes")
 		})
 	}
-	f("v1", "v1-cgroupfs")
-	f("v2", "v2-systemd")
+	for _, n := range []int{10, 100, 500} {
+		f(fmt.Sprintf("v1/%d/text", n), "v1-cgroupfs", n)
+		f(fmt.Sprintf("v1/%d/gzip", n), "v1-cgroupfs", n, "Accept-Encoding", "gzip")
+		f(fmt.Sprintf("v2/%d/text", n), "v2-systemd", n)
+		f(fmt.Sprintf("v2/%d/gzip", n), "v2-systemd", n, "Accept-Encoding", "gzip")
+	}
+}
+
+// BenchmarkIdle is a second without a scrape, after one: the CPU time that is used
+// nevertheless, and the memory and descriptors that are held.
+func BenchmarkIdle(b *testing.B) {
+	f := func(n int) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			root := b.TempDir()
+			copyTree(b, fixture("v1-cgroupfs"), root)
+			list := multiply(b, root, n)
+			debug.FreeOSMemory()
+			before, none := resident(b), descriptors(b)
+			c := newContainers(b, Options{Containers: always(list...), Root: root})
+			handler := NewHandler(nil, nil, c)
+			handler.ServeHTTP(&counting{header: make(http.Header)}, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			memory, files := resident(b)-before, descriptors(b)-none
+			begun := processorTime(b)
+			for b.Loop() {
+				<-time.After(time.Second)
+			}
+			b.ReportMetric(float64(processorTime(b)-begun)/float64(b.N)/1e6, "cpu-ms/s")
+			b.ReportMetric(float64(memory)/(1<<20), "MiB-more")
+			b.ReportMetric(float64(files), "files")
+		})
+	}
+	f(100)
+	f(500)
+}
+
+// resident returns the memory that this process has in use, in bytes.
+func resident(b *testing.B) int64 {
+	b.Helper()
+	var pages [2]int64
+	content, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(content), &pages[0], &pages[1]); err != nil {
+		b.Fatal(err)
+	}
+	return pages[1] * int64(os.Getpagesize())
+}
+
+// processorTime returns the nanoseconds that this process has used.
+func processorTime(b *testing.B) int64 {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return used.Utime.Nano() + used.Stime.Nano()
+}
+
+// counting is a client that counts what it is sent.
+type counting struct {
+	header http.Header
+	size   int
+}
+
+func (c *counting) Header() http.Header { return c.header }
+
+func (c *counting) WriteHeader(int) {}
+
+func (c *counting) Write(b []byte) (int, error) {
+	c.size += len(b)
+	return len(b), nil
 }
 
 // multiply makes n containers in a copy of a fixture, each like web.

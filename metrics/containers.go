@@ -1,56 +1,45 @@
 package metrics
 
 import (
-	"errors"
+	"context"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"tallyman/collector/record"
 	"tallyman/metrics/cgroup"
 )
 
-// Options say what NewContainers shows. Only Containers is needed.
-type Options struct {
-	// Containers returns the containers that exist now. It is called once in
-	// every scrape.
-	Containers func() []*record.Container
-	// Root is the host's root folder, "/" when empty.
-	Root string
-	// Logger is told when a container, or the cgroups at all, cannot be read,
-	// once each. Nothing is logged when it is nil.
-	Logger *slog.Logger
-
-	// OmitContainerLabels leaves out the container_label_* labels, except those
-	// of the keys in LabelWhitelist. It is cAdvisor's
-	// --store_container_labels=false; as there, the whitelist has no effect
-	// without it.
-	OmitContainerLabels bool
-	LabelWhitelist      []string
-	// EnvWhitelist are the beginnings of the names of variables that become
-	// container_env_* labels, as in cAdvisor's --env_metadata_whitelist.
-	EnvWhitelist []string
-}
-
-// Containers is the collector of the running containers and of the root cgroup.
+// Containers is what is shown of the running containers and of the root cgroup.
 // It is safe for concurrent use; scrapes take turns.
 type Containers struct {
 	containers func() []*record.Container
+	stats      func(ctx context.Context, id string) ([]byte, error)
+	logUse     func(id string) (record.LogUse, bool)
 	root       string
 	logger     *slog.Logger
 	rules      labelRules
+	kinds      Kinds
+	omitRoot   bool
+	deadline   time.Duration
 	table      []family
-	descs      []*prometheus.Desc // by row of table
+	layers     *layerWalker
+	mounts     mountTable
+
+	// seen says that a container's cgroup has been found: only then does not
+	// finding one say that it has gone.
+	seen atomic.Bool
 
 	// The families that are not about one container.
-	scrapeError    *prometheus.Desc
-	scrapeErrors   *prometheus.Desc
-	scrapeDuration *prometheus.Desc
+	scrapeError, scrapeErrors, scrapeDuration description
+
+	// ctx ends with Close, which waits for running.
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
 
 	mu sync.Mutex // guards what follows
 	// fs is nil until the cgroup mounts have been found.
@@ -58,57 +47,68 @@ type Containers struct {
 	// machine is the root cgroup, tracked the container of each id.
 	machine *tracked
 	tracked map[string]*tracked
+	// ids are the ids of those tracked, sorted, and list the containers that they
+	// were last brought in line with; both are nil when that has to be done.
+	ids  []string
+	list []*record.Container
+	// killed is how many processes of each container were killed for want of
+	// memory in its earlier runs.
+	killed map[string]uint64
 	// union is the sorted names of the labels that containers bring; stale says
 	// that a container has come, gone or changed since it was made.
 	union []string
 	stale bool
-	// sample is what every container is read into in turn.
-	sample cgroup.Sample
-	// devices are the paths of the block devices, empty until the first is
-	// asked for in a scrape: numbers may pass from one device to another.
-	devices  map[cgroup.Device]string
-	bootTime time.Time
-	// failures counts what could not be read, and down says that the last
-	// scrape found no cgroups.
-	failures uint64
-	down     bool
-	// size is how many series to make room for, after the last scrape's.
-	size int
+	// renewed says that it was made in this scrape. states is rendered with it.
+	renewed bool
+	states  states
+	host    hostState
+	// readings are the containers of this scrape, owners whose network is whose; the
+	// memory is reused.
+	readings []reading
+	owners   map[uint64]*tracked
+	// buffers is the memory that files are read into.
+	buffers sync.Pool
+	// failures counts by container what could not be read, and down is why the
+	// last scrape found no cgroups, nil when it did.
+	failures map[string]uint64
+	down     error
+	// asked says that the last scrape had to ask the engine.
+	asked bool
+	// scraped is when the last scrape was.
+	scraped time.Time
 }
 
-// tracked is what is kept of a container from one scrape to the next.
-type tracked struct {
-	// container is the one that own was made from, nil for the root cgroup.
-	container *record.Container
-	// group is nil while the cgroup cannot be opened.
-	group *cgroup.Cgroup
-	own   map[string]string
-	base  []*dto.LabelPair
-	// failing says that the last reading failed, and was logged.
-	failing bool
-}
+// seriesOfContainer is about how many series a container has, and seriesLength how
+// long one is without the container's labels.
+const (
+	seriesOfContainer = 80
+	seriesLength      = 80
+)
 
-// close closes the open files.
-func (t *tracked) close() {
-	if t.group != nil {
-		t.group.Close()
-	}
-}
-
-// NewContainers returns the collector. Nothing is read before the first scrape.
+// NewContainers returns the containers' part of an exposition. Nothing is read
+// before the first scrape. Close ends it.
 func NewContainers(options Options) *Containers {
 	c := &Containers{
 		containers: options.Containers,
+		stats:      options.Stats,
+		logUse:     options.LogUse,
 		root:       options.Root,
 		logger:     options.Logger,
 		rules:      newLabelRules(options),
-		table:      containerTable(),
+		kinds:      options.Kinds.orDefault(),
+		omitRoot:   options.OmitRoot,
+		deadline:   options.Deadline,
 		tracked:    make(map[string]*tracked),
-		devices:    make(map[cgroup.Device]string),
+		killed:     make(map[string]uint64),
+		owners:     make(map[uint64]*tracked),
+		buffers:    sync.Pool{New: func() any { return new(cgroup.Buffer) }},
+		states:     newStates(),
+		failures:   map[string]uint64{"/": 0},
+		host:       hostState{devices: make(map[cgroup.Device]*deviceName)},
 
-		scrapeError:    newDesc("container_scrape_error", "1 when a container could not be read in this scrape, else 0."),
-		scrapeErrors:   newDesc("tallyman_scrape_errors_total", "Containers that could not be read, in all scrapes."),
-		scrapeDuration: newDesc("tallyman_scrape_duration_seconds", "Time that reading all containers took in this scrape, in seconds."),
+		scrapeError:    description{name: "container_scrape_error", help: "1 when a container could not be read in this scrape, else 0."},
+		scrapeErrors:   description{name: "tallyman_scrape_errors_total", help: "How often a container could not be read, or not in time; \"/\" is the machine.", typ: counter, labels: []string{"container"}},
+		scrapeDuration: description{name: "tallyman_scrape_duration_seconds", help: "Time that reading and rendering all containers took in this scrape, in seconds."},
 	}
 	if c.root == "" {
 		c.root = "/"
@@ -116,173 +116,144 @@ func NewContainers(options Options) *Containers {
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
-	for _, row := range c.table {
-		c.descs = append(c.descs, newDesc(row.name, row.help))
+	if c.deadline == 0 {
+		c.deadline = defaultDeadline
 	}
+	c.mounts.path, c.host.files.root = mountinfo(c.root), c.root
+	c.table = containerTable(c.kinds)
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.layers = &layerWalker{root: c.root, folders: layerFolders(c.root, options.Layer), uses: make(map[string]*layerUse)}
 	return c
 }
 
-// Describe describes nothing: the labels of the families are those of the
-// containers that there are.
-func (c *Containers) Describe(chan<- *prometheus.Desc) {}
-
-// Collect reads every running container and the root cgroup.
-func (c *Containers) Collect(metrics chan<- prometheus.Metric) {
-	out := c.scrape(c.containers())
-	for i := range out {
-		metrics <- &out[i]
-	}
-}
-
-// Forget closes what is open of a container. It is for when a container has
-// stopped: an open handle would keep its network namespace until the next
-// scrape.
-func (c *Containers) Forget(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forgetLocked(id)
-}
-
-// Close closes all open files. A later scrape would open them again.
+// Close ends what runs in the background and closes all open files. It waits for
+// what has begun, but no longer than a scrape does: a file that the kernel never
+// gives would hold up the agent's end, and closes whenever it comes. There must
+// be no scrape after it.
 func (c *Containers) Close() {
+	c.stop()
+	c.mounts.close()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for id := range c.tracked {
 		c.forgetLocked(id)
 	}
 	if c.machine != nil {
-		c.machine.close()
+		c.machine.drop()
 		c.machine = nil
+	}
+	c.host.files.close()
+	fs := c.fs
+	c.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.running.Wait()
+		c.layers.rounds.Wait()
+	}()
+	deadline := time.NewTimer(c.deadline)
+	defer deadline.Stop()
+	select {
+	case <-ended:
+	case <-deadline.C:
+		c.logger.Warn("a file of a container could not be read to the end")
+	}
+	if fs != nil {
+		fs.Close()
 	}
 }
 
-// scrape reads the containers and returns their series.
-func (c *Containers) scrape(list []*record.Container) []series {
+// write reads every running container and the root cgroup and renders them.
+func (c *Containers) write(w *writer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	begun := time.Now()
-	before := c.failures
-	out := c.readLocked(list)
+	list := c.containers()
+	before := c.failedLocked()
+	c.readLocked(list, true)
+	expected := 0
+	for i := range c.readings {
+		expected += seriesOfContainer * (len(c.readings[i].labels.text) + seriesLength)
+	}
+	// A page that grew step by step would leave its earlier selves behind.
+	w.buf = slices.Grow(w.buf, expected)
+	for i := range c.table {
+		row := &c.table[i]
+		w.begin(&row.description)
+		for j := range c.readings {
+			w.block = c.readings[j].labels
+			row.read(&c.readings[j], w)
+		}
+	}
+	c.states.write(w, list, c.rules, c.union, c.renewed)
+	w.block = new(block)
+	w.begin(&c.scrapeError)
 	failed := 0.0
-	if c.failures > before {
+	if c.failedLocked() > before {
 		failed = 1
 	}
-	return append(out,
-		series{desc: c.scrapeError, kind: gauge, value: failed},
-		series{desc: c.scrapeErrors, kind: counter, value: float64(c.failures)},
-		series{desc: c.scrapeDuration, kind: gauge, value: time.Since(begun).Seconds()})
+	w.with(failed)
+	w.begin(&c.scrapeErrors)
+	for _, name := range slices.Sorted(maps.Keys(c.failures)) {
+		w.with(float64(c.failures[name]), name)
+	}
+	w.begin(&c.scrapeDuration)
+	w.with(time.Since(begun).Seconds())
 }
 
-// readLocked opens what is new, closes what is gone and reads the rest.
-func (c *Containers) readLocked(list []*record.Container) []series {
-	if c.fs == nil {
-		fs, err := cgroup.NewFS(c.root)
-		if err != nil {
-			c.failures++
-			if !c.down {
-				c.logger.Error("reading cgroups: there will be no container metrics", "error", err)
-			}
-			c.down = true
-			return nil
-		}
-		c.fs, c.down = fs, false
-	}
-	clear(c.devices)
-	if c.bootTime.IsZero() {
-		c.bootTime = readBootTime(c.root)
-	}
-	c.trackLocked(list)
-	c.renderLocked()
-	r := reading{
-		sample:     &c.sample,
-		bootTime:   c.bootTime,
-		memory:     readMemory(c.root).total,
-		deviceName: c.deviceNameLocked,
-	}
-	out := make([]series, 0, c.size)
-	out = c.appendLocked(out, c.machine, &r)
-	for _, id := range slices.Sorted(maps.Keys(c.tracked)) {
-		out = c.appendLocked(out, c.tracked[id], &r)
-	}
-	c.size = len(out) + len(out)/8
-	return out
-}
-
-// trackLocked brings what is tracked in line with the containers there are.
-func (c *Containers) trackLocked(list []*record.Container) {
-	if c.machine == nil {
-		c.machine, c.stale = new(tracked), true
-	}
-	if c.machine.group == nil {
-		group, err := c.fs.OpenRoot()
-		if err != nil {
-			c.failedLocked(c.machine, err)
-		}
-		c.machine.group = group
-	}
-	running := make(map[string]*record.Container, len(list))
-	for _, container := range list {
-		if container.Running && container.PID > 0 {
-			running[container.ID] = container
-		}
-	}
-	for id, known := range c.tracked {
-		now := running[id]
-		if now == nil || now.PID != known.container.PID || !now.Started.Equal(known.container.Started) {
-			c.forgetLocked(id)
-		}
-	}
-	for id, container := range running {
-		known := c.tracked[id]
-		if known == nil {
-			known = new(tracked)
-			c.tracked[id] = known
-		}
-		if known.container != container {
-			known.container, known.own = container, c.rules.own(container)
-			c.stale = true
-		}
-		if known.group != nil {
-			continue
-		}
-		group, err := c.fs.Open(container.PID, id)
-		if err != nil {
-			c.failedLocked(known, err)
-			continue
-		}
-		known.group, c.stale = group, true
-	}
-}
-
-// failedLocked deals with a container that could not be read. One that ended
-// meanwhile is no failure.
-func (c *Containers) failedLocked(known *tracked, err error) {
-	if errors.Is(err, cgroup.ErrGone) && known.container != nil {
-		c.forgetLocked(known.container.ID)
+// readLocked reads every running container and the root cgroup. With show what
+// was read is taken for shown.
+func (c *Containers) readLocked(list []*record.Container, show bool) {
+	c.readings = c.readings[:0]
+	c.scraped = time.Now()
+	if !c.openLocked() {
 		return
 	}
-	c.failures++
-	if !known.failing {
-		name := "/"
-		if known.container != nil {
-			name = known.container.Name
-		}
-		c.logger.Warn("reading the metrics of a container", "container", name, "error", err)
+	c.trackLocked(list)
+	c.sampleLocked()
+	c.renderLocked()
+	c.readHostLocked()
+	c.collectLocked(show)
+	if c.kinds.has(kindDisk) {
+		c.layers.wake(c.ctx, list)
 	}
-	known.failing = true
 }
 
-// forgetLocked closes and forgets a container.
-func (c *Containers) forgetLocked(id string) {
-	if known := c.tracked[id]; known != nil {
-		known.close()
-		delete(c.tracked, id)
-		c.stale = true
+// failedLocked returns how often anything could not be read.
+func (c *Containers) failedLocked() uint64 {
+	var n uint64
+	for _, times := range c.failures {
+		n += times
 	}
+	return n
+}
+
+// openLocked finds the cgroups. It reports whether there is something to read.
+func (c *Containers) openLocked() bool {
+	if c.fs != nil {
+		return true
+	}
+	fs, err := cgroup.NewFS(c.root, c.kinds.parts())
+	if err != nil {
+		if c.stats == nil {
+			c.failures["/"]++
+		}
+		if c.down == nil && c.stats == nil {
+			c.logger.Error("reading cgroups: there will be no container metrics", "error", err)
+		}
+		c.down = err
+		return c.stats != nil
+	}
+	c.fs, c.down = fs, nil
+	return true
 }
 
 // renderLocked renders the labels anew where the containers have changed.
 func (c *Containers) renderLocked() {
+	for _, known := range c.tracked {
+		// A path is known once the cgroup has been opened.
+		c.stale = c.stale || known.block == nil && known.look(false).path != ""
+	}
+	c.renewed = c.stale
 	if !c.stale {
 		return
 	}
@@ -295,60 +266,41 @@ func (c *Containers) renderLocked() {
 	}
 	c.union = slices.Sorted(maps.Keys(names))
 	for _, known := range c.tracked {
-		if known.group != nil {
-			known.base = baseLabels(known.group.Path(), known.container.Name, known.container.Image, known.own, c.union)
+		if path := known.look(false).path; path != "" {
+			known.block = containerBlock(path, known.container.Name, known.container.Image, known.own, c.union)
 		}
 	}
-	c.machine.base = baseLabels("/", "", "", nil, c.union)
+	if c.machine != nil {
+		c.machine.block = containerBlock("/", "", "", nil, c.union)
+	}
 }
 
-// appendLocked reads one container and appends its series.
-func (c *Containers) appendLocked(out []series, known *tracked, r *reading) []series {
-	if known.group == nil {
-		return out
-	}
-	err := known.group.Read(&c.sample)
-	if err != nil {
-		c.failedLocked(known, err)
-		if errors.Is(err, cgroup.ErrGone) {
-			return out
+// collectLocked gathers the readings: first the machine, then the containers in
+// the order of their IDs.
+func (c *Containers) collectLocked(show bool) {
+	if c.machine != nil {
+		if v := c.machine.look(show); v.fresh {
+			c.readings = append(c.readings, reading{path: v.path, labels: c.machine.block, sample: v.sample, at: v.at, host: &c.host, killed: c.machine.kills(v.sample)})
 		}
 	}
-	known.failing = err != nil
-	r.container, r.now = known.container, time.Now()
-	// One function serves all rows: a new one for each would be a piece of
-	// garbage for each family and container.
-	var at int
-	give := func(value float64, labels ...string) {
-		row := &c.table[at]
-		out = append(out, series{
-			desc:   c.descs[at],
-			kind:   row.kind,
-			labels: mergeLabels(known.base, row.labels, labels),
-			value:  value,
+	shared := c.sharedLocked()
+	if c.ids == nil {
+		c.ids = slices.Sorted(maps.Keys(c.tracked))
+	}
+	for _, id := range c.ids {
+		known := c.tracked[id]
+		if known.block == nil {
+			// It was opened in the background since the labels were rendered.
+			continue
+		}
+		v := known.look(show)
+		if !v.fresh {
+			continue
+		}
+		c.readings = append(c.readings, reading{
+			container: known.container, path: v.path, labels: known.block, sample: v.sample, at: v.at, host: &c.host,
+			killed: c.killed[id] + known.kills(v.sample), sharedWith: shared[id], layer: c.layers.use(id), log: c.logOf(id),
 		})
+		known.remember(&c.readings[len(c.readings)-1])
 	}
-	for at = range c.table {
-		c.table[at].read(r, give)
-	}
-	return out
-}
-
-// deviceNameLocked returns the path of a block device, as in "/dev/sda". A
-// device without a name is called by its numbers, so that two of them stay apart.
-func (c *Containers) deviceNameLocked(device cgroup.Device) string {
-	if path, ok := c.devices[device]; ok {
-		return path
-	}
-	names, err := c.fs.Devices()
-	if err != nil {
-		c.logger.Warn("naming block devices by their numbers", "error", err)
-	}
-	for number, name := range names {
-		c.devices[number] = "/dev/" + name
-	}
-	if _, ok := c.devices[device]; !ok {
-		c.devices[device] = device.String()
-	}
-	return c.devices[device]
 }

@@ -1,10 +1,8 @@
 package metrics
 
 import (
-	"os"
-	"path/filepath"
+	"bytes"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -15,46 +13,58 @@ type memory struct {
 }
 
 // readMemory reads /proc/meminfo.
-func readMemory(root string) memory {
+func readMemory(files *keptFiles) memory {
 	var size memory
-	content, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
+	content, err := files.read("proc/meminfo")
 	if err != nil {
 		return size
 	}
-	for line := range strings.Lines(string(content)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		kibibytes, err := strconv.ParseUint(fields[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		switch fields[0] {
-		case "MemTotal:":
-			size.total = kibibytes << 10
-		case "SwapTotal:":
-			size.swap = kibibytes << 10
+	for line := range bytes.Lines(content) {
+		name, bytes, ok := memoryLine(line)
+		switch {
+		case !ok:
+		case string(name) == "MemTotal":
+			size.total = bytes
+		case string(name) == "SwapTotal":
+			size.swap = bytes
+			// It is the last of the two.
+			return size
 		}
 	}
 	return size
 }
 
-// readBootTime returns when the machine was started, from /proc/stat, or the
-// zero time.
-func readBootTime(root string) time.Time {
-	content, err := os.ReadFile(filepath.Join(root, "proc/stat"))
+// memoryLine reads a line of meminfo, which is in KiB.
+func memoryLine(line []byte) (name []byte, n uint64, ok bool) {
+	name, rest, ok := bytes.Cut(line, []byte{':'})
+	if !ok {
+		return nil, 0, false
+	}
+	number, _, _ := bytes.Cut(bytes.TrimSpace(rest), []byte{' '})
+	kibibytes, err := strconv.ParseUint(string(number), 10, 64)
+	return name, kibibytes << 10, err == nil
+}
+
+// bootTime returns when the machine was started, in seconds since the epoch, by the
+// content of /proc/stat, or 0.
+func bootTime(content []byte) uint64 {
+	for line := range bytes.Lines(content) {
+		if seconds, ok := bytes.CutPrefix(line, []byte("btime ")); ok {
+			n, _ := strconv.ParseUint(string(bytes.TrimSpace(seconds)), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// readBootTime returns when the machine was started, or the zero time.
+func readBootTime(files *keptFiles) time.Time {
+	content, err := files.read("proc/stat")
 	if err != nil {
 		return time.Time{}
 	}
-	for line := range strings.Lines(string(content)) {
-		seconds, ok := strings.CutPrefix(line, "btime ")
-		if !ok {
-			continue
-		}
-		if n, err := strconv.ParseInt(strings.TrimSpace(seconds), 10, 64); err == nil {
-			return time.Unix(n, 0)
-		}
+	if n := bootTime(content); n > 0 {
+		return time.Unix(int64(n), 0)
 	}
 	return time.Time{}
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"tallyman/collector/record"
 )
 
@@ -83,17 +81,17 @@ func sanitise(name string) string {
 	}, name)
 }
 
-// baseLabels renders the labels that all series of a container carry, sorted by
-// name. The names in union are those that any container has: cAdvisor shows each
-// of them on every series, empty where the container does not have it.
-func baseLabels(id, name, image string, own map[string]string, union []string) []*dto.LabelPair {
-	pairs := make([]*dto.LabelPair, 0, len(union)+3)
+// containerBlock renders the labels that all series of a container carry, sorted
+// by name. The names in union are those that any container has: cAdvisor shows
+// each of them on every series, empty where the container does not have it.
+func containerBlock(id, name, image string, own map[string]string, union []string) *block {
+	b := new(block)
 	for _, label := range union {
-		pairs = append(pairs, newLabel(label, own[label]))
+		// All that containers bring begins with "container_", before all others.
+		b.text = appendLabel(b.text, label, own[label])
 	}
-	// All that containers bring begins with "container_", before these.
-	return append(pairs,
-		newLabel("id", strings.ToValidUTF8(id, "\uFFFD")),
-		newLabel("image", strings.ToValidUTF8(image, "\uFFFD")),
-		newLabel("name", strings.ToValidUTF8(name, "\uFFFD")))
+	b.appendLabel("id", strings.ToValidUTF8(id, "\uFFFD"))
+	b.appendLabel("image", strings.ToValidUTF8(image, "\uFFFD"))
+	b.appendLabel("name", strings.ToValidUTF8(name, "\uFFFD"))
+	return b
 }

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 )
 
@@ -39,31 +38,6 @@ func TestLabelsAreTheUnion(t *testing.T) {
 			t.Errorf("container %q has restartcount %q, %v, want %q", name, value, ok, want)
 		}
 	}
-}
-
-// The registry sorts labels in place; what is shared must be sorted before, and
-// leave no room to append in.
-func TestMergeLabels(t *testing.T) {
-	base := baseLabels("/", "n", "i", nil, []string{"container_label_a", "container_label_b"})
-	f := func(want string, names ...string) {
-		t.Helper()
-		merged := mergeLabels(base, names, make([]string, len(names)))
-		var got []string
-		for _, pair := range merged {
-			got = append(got, pair.GetName())
-		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("labels %q, want %q", got, want)
-		}
-		if cap(merged) != len(merged) {
-			t.Errorf("labels %q have room for %d more", got, cap(merged)-len(merged))
-		}
-	}
-	f("container_label_a container_label_b id image name")
-	f("container_label_a container_label_b cpu id image name", "cpu")
-	f("container_label_a container_label_b failure_type id image name scope", "failure_type", "scope")
-	f("container_label_a container_label_b id image interface name", "interface")
-	f("container_label_a container_label_b device id image major minor name operation", "device", "major", "minor", "operation")
 }
 
 // An interface may have a name that is not text; it must not spoil the scrape.

@@ -2,84 +2,34 @@ package metrics
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
+	"tallyman/cmd/testkit"
 	"tallyman/collector/record"
 )
 
-// The engine's socket and the image that the live test builds.
-const (
-	engineSocket = "/var/run/docker.sock"
-	liveImage    = "tallyman-metrics-test"
-)
-
-// liveMemory is what the live container holds, and liveLimit its memory limit.
-const (
-	liveMemory = 64 << 20
-	liveLimit  = 256 << 20
-)
-
-// liveProgram holds memory, burns CPU for a while in every tenth of a second and
-// ends when it is told to.
-const liveProgram = `package main
-
-import "time"
-
-func main() {
-	held := make([]byte, 64<<20)
-	for i := 0; i < len(held); i += 4096 {
-		held[i] = 1
-	}
-	for {
-		for until := time.Now().Add(20 * time.Millisecond); time.Now().Before(until); {
-			held[time.Now().Nanosecond()%len(held)]++
+// sum adds the values of a container in a family.
+func sum(family *dto.MetricFamily, container string) float64 {
+	total := 0.0
+	for _, metric := range family.GetMetric() {
+		for _, pair := range metric.GetLabel() {
+			if pair.GetName() == "name" && pair.GetValue() == container {
+				total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+			}
 		}
-		time.Sleep(80 * time.Millisecond)
 	}
-}
-`
-
-// unable skips the test where something that it needs is not there. The checks
-// of the project's continuous integration must not skip.
-func unable(t *testing.T, reason string, arguments ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(reason, arguments...)
-	}
-	t.Skipf(reason, arguments...)
+	return total
 }
 
-// run runs a program and returns what it wrote to its standard output.
-func run(t *testing.T, folder, name string, arguments ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, name, arguments...)
-	command.Dir, command.Env = folder, append(os.Environ(), "CGO_ENABLED=0")
-	var problem bytes.Buffer
-	command.Stderr = &problem
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("running %s %v: %v\n%s", name, arguments, err, &problem)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// engineStats is the part of the engine's statistics that is compared.
-type engineStats struct {
+// statsAnswer is the part of the engine's statistics that is compared.
+type statsAnswer struct {
 	CPU struct {
 		Usage struct {
 			Total uint64 `json:"total_usage"`
@@ -99,96 +49,15 @@ type engineStats struct {
 	} `json:"networks"`
 }
 
-// askEngine gets an answer of the engine's API.
-func askEngine(t *testing.T, path string, answer any) error {
-	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", engineSocket)
-		},
-	}}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://engine"+path, nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("asking the engine for %q: %s", path, response.Status)
-	}
-	return json.NewDecoder(response.Body).Decode(answer)
-}
-
-// startLive builds the image and starts a container of it, which is removed
-// after the test.
-func startLive(t *testing.T) *record.Container {
-	t.Helper()
-	folder := t.TempDir()
-	for name, content := range map[string]string{
-		"main.go":    liveProgram,
-		"Dockerfile": "FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\n",
-	} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(t, folder, "go", "build", "-trimpath", "-o", "program", "main.go")
-	run(t, folder, "docker", "build", "-q", "-t", liveImage, ".")
-	name := fmt.Sprintf("%s-%d", liveImage, os.Getpid())
-	id := run(t, folder, "docker", "run", "-d", "--name", name, "--label", "tallyman.test=yes",
-		"--cpus", "0.5", "--memory", fmt.Sprint(liveLimit), "--pids-limit", "50", liveImage)
-	t.Cleanup(func() {
-		// The test's context is over by now.
-		if out, err := exec.Command("docker", "rm", "-f", id).CombinedOutput(); err != nil {
-			t.Errorf("removing container %q: %v\n%s", name, err, out)
-		}
-	})
-	var details struct {
-		Created time.Time
-		State   struct {
-			Pid       int
-			StartedAt time.Time
-		}
-	}
-	if err := askEngine(t, "/containers/"+id+"/json", &details); err != nil {
-		t.Fatal(err)
-	}
-	return &record.Container{
-		ID: id, Name: name, Image: liveImage, PID: details.State.Pid, Running: true, Status: "running",
-		Created: details.Created, Started: details.State.StartedAt, Labels: map[string]string{"tallyman.test": "yes"},
-	}
-}
-
-// sum adds the values of a container in a family.
-func sum(family *dto.MetricFamily, container string) float64 {
-	total := 0.0
-	for _, metric := range family.GetMetric() {
-		for _, pair := range metric.GetLabel() {
-			if pair.GetName() == "name" && pair.GetValue() == container {
-				total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
-			}
-		}
-	}
-	return total
-}
-
 // TestAgainstEngine compares what is read from the kernel with what the engine
 // says of the same container. Counters are read before and after the engine's
 // and must enclose its value; memory may move by 2 MiB meanwhile.
 func TestAgainstEngine(t *testing.T) {
-	if _, err := exec.LookPath("docker"); err != nil {
-		unable(t, "there is no docker client: %v", err)
-	}
-	var version struct{ Version string }
-	if err := askEngine(t, "/version", &version); err != nil {
-		unable(t, "there is no Docker engine: %v", err)
-	}
-	container := startLive(t)
+	t.Parallel()
+	buildLive(t)
+	container := startLive(t, "load", []string{"--cpus", "0.5", "--memory", fmt.Sprint(liveLimit), "--pids-limit", "50"})
 	list := []*record.Container{container}
-	c := newContainers(t, Options{Containers: func() []*record.Container { return list }})
+	c := newContainers(t, Options{Containers: func() []*record.Container { return list }, Kinds: Kinds(0).Without()})
 	name := container.Name
 	waitFor(t, "the container to hold its memory and use the processor", func() bool {
 		families := gather(t, c)
@@ -197,7 +66,7 @@ func TestAgainstEngine(t *testing.T) {
 	})
 
 	before := gather(t, c)
-	var engine engineStats
+	var engine statsAnswer
 	if err := askEngine(t, "/containers/"+container.ID+"/stats?stream=false&one-shot=true", &engine); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +110,7 @@ func TestAgainstEngine(t *testing.T) {
 	near("container_spec_cpu_quota", 50000, 0)
 	near("container_threads_max", 50, 0)
 
-	promtool(t, exposition(t, c, NewMachine(MachineOptions{})))
+	promtool(t, exposition(c, NewMachine(MachineOptions{})))
 
 	// The container ends: no series, no error, and its files are closed.
 	run(t, ".", "docker", "kill", container.ID)
@@ -250,7 +119,7 @@ func TestAgainstEngine(t *testing.T) {
 	if got := last["container_scrape_error"].GetMetric()[0].GetGauge().GetValue(); got != 0 {
 		t.Error("a container that ended counts as an error")
 	}
-	if len(c.tracked) != 0 {
+	if c.tracked[container.ID].group != nil {
 		t.Error("the files of a container that ended are kept")
 	}
 }
@@ -258,9 +127,15 @@ func TestAgainstEngine(t *testing.T) {
 // waitFor waits until a condition holds.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
+	waitLong(t, 2*time.Minute, what, holds)
+}
+
+// waitLong waits until a condition holds, for a time at most.
+func waitLong(t *testing.T, most time.Duration, what string, holds func() bool) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(most)
 	for !holds() {
 		select {
 		case <-tick.C:
@@ -276,9 +151,7 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 func promtool(t *testing.T, text []byte) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
-	if err != nil {
-		unable(t, "there is no promtool: %v", err)
-	}
+	testkit.Need(t, err == nil, "promtool")
 	command := exec.CommandContext(t.Context(), path, "check", "metrics")
 	command.Stdin = bytes.NewReader(text)
 	out, err := command.CombinedOutput()
@@ -288,7 +161,7 @@ func promtool(t *testing.T, text []byte) {
 		t.Fatalf("promtool: %v\n%s", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
-		theirs := strings.HasPrefix(line, "container_") || strings.HasPrefix(line, "machine_")
+		theirs := strings.HasPrefix(line, "container_") || strings.HasPrefix(line, "machine_") || strings.HasPrefix(line, "cadvisor_")
 		if !theirs || strings.Contains(line, "no help text") {
 			t.Errorf("promtool: %s", line)
 		} else {

@@ -1,16 +1,13 @@
 package metrics
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 )
 
 // MachineOptions say what NewMachine reads.
@@ -20,172 +17,192 @@ type MachineOptions struct {
 	// Logger is told once when the machine cannot be read. Nothing is logged
 	// when it is nil.
 	Logger *slog.Logger
+	// Kinds are what is shown, DefaultKinds when zero.
+	Kinds Kinds
+	// Version is the agent's, and EngineVersion returns the engine's, for
+	// cadvisor_version_info. EngineVersion may be nil.
+	Version       string
+	EngineVersion func() string
 }
 
-// Machine is the collector of what the host has: processors and memory.
+// Machine is what is shown of what the host has: processors and memory.
 type Machine struct {
 	root        string
 	logger      *slog.Logger
+	kinds       Kinds
+	version     string
+	engine      func() string
 	table       []machineFamily
-	descs       []*prometheus.Desc // by row of table
-	scrapeError *prometheus.Desc
+	versionInfo description
+	scrapeError description
 
 	mu sync.Mutex // guards what follows
 	// labels are the machine's identities, nil before the first scrape.
-	labels []*dto.LabelPair
+	labels *block
 	// online is the list of processors that topology was read for: reading it
 	// takes two files a processor, and it changes only with that list.
 	online   string
 	topology topology
+	numbers  []int
 	failing  bool
+	files    keptFiles
+	// kernel is the kernel's version, once known, and system the system's name, as
+	// the file release had it when it was as described.
+	kernel, system string
+	release        os.FileInfo
 }
 
 // machineFamily is a row of the table of machine metrics. All are gauges.
 type machineFamily struct {
-	name, help string
-	value      func(topology, memory) float64
+	description
+	write func(*writer, topology, memory)
 }
 
-// machineTable is every family of the machine, after cAdvisor.
+// machineRow makes a row of one number.
+func machineRow(name, help string, value func(topology, memory) uint64) machineFamily {
+	return machineFamily{description{name: name, help: help}, func(w *writer, t topology, m memory) { w.count(value(t, m)) }}
+}
+
+// machineTable is every family of the machine, sorted by name as in cAdvisor.
+// Modules of persistent memory are not looked for.
 func machineTable() []machineFamily {
+	none := func(topology, memory) uint64 { return 0 }
 	return []machineFamily{
-		{"machine_cpu_cores", "Logical processors that are online.",
-			func(t topology, m memory) float64 { return float64(t.logical) }},
-		{"machine_cpu_physical_cores", "Physical cores with a logical processor online.",
-			func(t topology, m memory) float64 { return float64(t.cores) }},
-		{"machine_cpu_sockets", "Sockets with a logical processor online.",
-			func(t topology, m memory) float64 { return float64(t.sockets) }},
-		{"machine_memory_bytes", "Memory that the kernel manages, in bytes.",
-			func(t topology, m memory) float64 { return float64(m.total) }},
-		{"machine_swap_bytes", "Swap space in bytes.",
-			func(t topology, m memory) float64 { return float64(m.swap) }},
+		machineRow("machine_cpu_books", "Books of processors, which only mainframes have: 0.", none),
+		machineRow("machine_cpu_cores", "Logical processors that are online.",
+			func(t topology, _ memory) uint64 { return uint64(t.logical) }),
+		machineRow("machine_cpu_drawers", "Drawers of processors, which only mainframes have: 0.", none),
+		machineRow("machine_cpu_physical_cores", "Physical cores with a logical processor online.",
+			func(t topology, _ memory) uint64 { return uint64(t.cores) }),
+		machineRow("machine_cpu_sockets", "Sockets with a logical processor online.",
+			func(t topology, _ memory) uint64 { return uint64(t.sockets) }),
+		machineRow("machine_memory_bytes", "Memory that the kernel manages, in bytes.",
+			func(_ topology, m memory) uint64 { return m.total }),
+		machineRow("machine_nvm_avg_power_budget_watts", "Power budget of persistent memory, which is not looked for: 0.", none),
+		{description{name: "machine_nvm_capacity", help: "Persistent memory by mode, which is not looked for: 0.", labels: []string{"mode"}},
+			func(w *writer, _ topology, _ memory) {
+				w.with(0, "app_direct_mode")
+				w.with(0, "memory_mode")
+			}},
+		machineRow("machine_swap_bytes", "Swap space in bytes.",
+			func(_ topology, m memory) uint64 { return m.swap }),
 	}
 }
 
-// NewMachine returns the collector. Nothing is read before the first scrape.
+// NewMachine returns the machine's part of an exposition. Nothing is read before
+// the first scrape.
 func NewMachine(options MachineOptions) *Machine {
 	m := &Machine{
-		root:        options.Root,
-		logger:      options.Logger,
-		table:       machineTable(),
-		scrapeError: newDesc("machine_scrape_error", "1 when the machine could not be read in this scrape, else 0."),
+		root:    options.Root,
+		logger:  options.Logger,
+		kinds:   options.Kinds.orDefault(),
+		version: options.Version,
+		engine:  options.EngineVersion,
+		table:   machineTable(),
+		versionInfo: description{name: "cadvisor_version_info", help: "1, with the versions of kernel, operating system, engine and agent as labels.",
+			labels: []string{"cadvisorRevision", "cadvisorVersion", "dockerVersion", "kernelVersion", "osVersion"}},
+		scrapeError: description{name: "machine_scrape_error", help: "1 when the machine could not be read in this scrape, else 0."},
 	}
 	if m.root == "" {
 		m.root = "/"
 	}
+	m.files.root = m.root
 	if m.logger == nil {
 		m.logger = slog.New(slog.DiscardHandler)
-	}
-	for _, row := range m.table {
-		m.descs = append(m.descs, newDesc(row.name, row.help))
 	}
 	return m
 }
 
-// Describe describes nothing: the labels are not known before the first scrape.
-func (m *Machine) Describe(chan<- *prometheus.Desc) {}
-
-// Collect reads the machine.
-func (m *Machine) Collect(metrics chan<- prometheus.Metric) {
-	out := m.scrape()
-	for i := range out {
-		metrics <- &out[i]
-	}
-}
-
-// scrape reads the machine and returns its series: none but the error when it
-// cannot be read.
-func (m *Machine) scrape() []series {
+// write reads the machine and renders it: nothing but the error when it cannot
+// be read.
+func (m *Machine) write(w *writer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.readTopologyLocked(); err != nil {
+	err := m.readTopologyLocked()
+	w.block = new(block)
+	m.writeVersionsLocked(w)
+	w.begin(&m.scrapeError)
+	if err != nil {
 		if !m.failing {
 			m.logger.Warn("reading the machine", "error", err)
 		}
 		m.failing = true
-		return []series{{desc: m.scrapeError, kind: gauge, value: 1}}
+		w.with(1)
+		return
 	}
 	m.failing = false
+	w.with(0)
 	if m.labels == nil {
-		m.labels = readIdentity(m.root)
+		m.labels = readIdentity(m.root).block()
 	}
-	size := readMemory(m.root)
-	out := []series{{desc: m.scrapeError, kind: gauge, value: 0}}
-	for i, row := range m.table {
-		out = append(out, series{desc: m.descs[i], kind: gauge, labels: m.labels, value: row.value(m.topology, size)})
+	w.block = m.labels
+	size := readMemory(&m.files)
+	for i := range m.table {
+		w.begin(&m.table[i].description)
+		m.table[i].write(w, m.topology, size)
 	}
-	return out
+	writeDIMMs(w, m.root)
+	if m.kinds.has(kindTopology) {
+		writeTopology(w, m.root, m.numbers)
+	}
+}
+
+// writeVersionsLocked writes the versions; those that are not known are empty.
+func (m *Machine) writeVersionsLocked(w *writer) {
+	if m.kernel == "" {
+		m.kernel, _ = readWord(filepath.Join(m.root, "proc/sys/kernel/osrelease"))
+	}
+	m.readReleaseLocked()
+	engine := ""
+	if m.engine != nil {
+		engine = m.engine()
+	}
+	w.begin(&m.versionInfo)
+	w.with(1, "", m.version, engine, m.kernel, m.system)
+}
+
+// readReleaseLocked reads the system's name where its file has changed.
+func (m *Machine) readReleaseLocked() {
+	path := filepath.Join(m.root, "etc/os-release")
+	info, err := os.Stat(path)
+	if err == nil && m.release != nil && os.SameFile(info, m.release) && info.ModTime().Equal(m.release.ModTime()) {
+		return
+	}
+	m.system, m.release = "", info
+	content, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(content)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			m.system = strings.ToValidUTF8(strings.Trim(name, `"'`), "\uFFFD")
+		}
+	}
 }
 
 // readTopologyLocked counts the processors when the list of them has changed.
 func (m *Machine) readTopologyLocked() error {
 	folder := filepath.Join(m.root, "sys/devices/system/cpu")
-	online, err := readWord(filepath.Join(folder, "online"))
+	content, err := m.files.read("sys/devices/system/cpu/online")
 	if err != nil {
 		return fmt.Errorf("listing processors: %w", err)
 	}
-	if online == m.online {
+	content = bytes.TrimSpace(content)
+	if string(content) == m.online {
 		return nil
 	}
+	online := string(content)
 	numbers, err := parseRanges(online)
 	if err != nil {
 		return fmt.Errorf("listing processors: %w", err)
 	}
-	m.online, m.topology = online, readTopology(folder, numbers)
+	m.online, m.numbers, m.topology = online, numbers, readTopology(folder, numbers)
 	return nil
 }
 
-// topology is how many processors there are, counted in three ways.
-type topology struct {
-	logical, cores, sockets int
-}
+// identity is what names a machine.
+type identity struct{ boot, machine, system string }
 
-// readTopology asks each processor for its core and socket. Kernels that do not
-// tell, as some virtual machines', have one socket and a core a processor.
-func readTopology(folder string, numbers []int) topology {
-	type core struct{ socket, number string }
-	cores, sockets := make(map[core]bool), make(map[string]bool)
-	for _, number := range numbers {
-		details := filepath.Join(folder, "cpu"+strconv.Itoa(number), "topology")
-		socket, err := readWord(filepath.Join(details, "physical_package_id"))
-		if err != nil {
-			socket = "0"
-		}
-		own, err := readWord(filepath.Join(details, "core_id"))
-		if err != nil {
-			own = "processor " + strconv.Itoa(number)
-		}
-		cores[core{socket, own}], sockets[socket] = true, true
-	}
-	return topology{logical: len(numbers), cores: len(cores), sockets: len(sockets)}
-}
-
-// parseRanges reads a list of processors such as "0-3,8".
-func parseRanges(list string) ([]int, error) {
-	var numbers []int
-	for part := range strings.SplitSeq(list, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		from, err := strconv.Atoi(first)
-		if err != nil {
-			return nil, fmt.Errorf("reading %q: %w", list, err)
-		}
-		to := from
-		if isRange {
-			if to, err = strconv.Atoi(last); err != nil {
-				return nil, fmt.Errorf("reading %q: %w", list, err)
-			}
-		}
-		for ; from <= to; from++ {
-			numbers = append(numbers, from)
-		}
-	}
-	return numbers, nil
-}
-
-// readIdentity renders the labels that name the machine. A machine without
-// firmware tables has no UUID of its own; its machine id stands in, as in
-// cAdvisor.
-func readIdentity(root string) []*dto.LabelPair {
+// readIdentity reads what names the machine. One without firmware tables has no
+// UUID of its own; its machine id stands in, as in cAdvisor.
+func readIdentity(root string) identity {
 	firstOf := func(paths ...string) string {
 		for _, path := range paths {
 			if word, err := readWord(filepath.Join(root, path)); err == nil && word != "" {
@@ -195,12 +212,21 @@ func readIdentity(root string) []*dto.LabelPair {
 		return ""
 	}
 	const etc, dbus = "etc/machine-id", "var/lib/dbus/machine-id"
-	return []*dto.LabelPair{
-		newLabel("boot_id", firstOf("proc/sys/kernel/random/boot_id")),
-		newLabel("machine_id", firstOf(etc, dbus)),
-		newLabel("system_uuid", firstOf("sys/class/dmi/id/product_uuid",
-			"proc/device-tree/system-id", "proc/device-tree/vm,uuid", etc, dbus)),
+	return identity{
+		boot:    firstOf("proc/sys/kernel/random/boot_id"),
+		machine: firstOf(etc, dbus),
+		system: firstOf("sys/class/dmi/id/product_uuid",
+			"proc/device-tree/system-id", "proc/device-tree/vm,uuid", etc, dbus),
 	}
+}
+
+// block renders the labels that name the machine.
+func (i identity) block() *block {
+	b := new(block)
+	b.appendLabel("boot_id", i.boot)
+	b.appendLabel("machine_id", i.machine)
+	b.appendLabel("system_uuid", i.system)
+	return b
 }
 
 // readWord returns a file's content without the space, and the NUL of device

@@ -19,6 +19,10 @@ type cursor struct {
 	// that an error of reading was logged. retry wakes the cursor after one.
 	astray, told bool
 	retry        *time.Timer
+	// stages are what is done with the container's lines, nil for nothing.
+	stages *stages
+	// use counts the lines that are read, nil for a viewer's.
+	use *logUse
 
 	// The route's mutex guards all below.
 
@@ -27,11 +31,15 @@ type cursor struct {
 	// stored says that anything has.
 	delivered, saved record.Position
 	stored           bool
+	// moved says that the cursor is in the route's list of those to be saved.
+	moved bool
 	// first and last are the batches in flight, oldest first.
 	first, last *flight
 	// oldest is the time of the oldest record that was read and is not settled
 	// though nothing is in flight, after a failure; else 0.
 	oldest int64
+	// ledger is the account of the container's log.
+	ledger ledger
 	// waiting says that the cursor is in the route's list, next is who follows.
 	waiting bool
 	next    *cursor

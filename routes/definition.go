@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"tallyman/adapters"
+	"tallyman/routes/multiline"
 )
 
 // Definition is a route as it was asked for, checked and complete.
@@ -27,11 +28,18 @@ type Definition struct {
 	Adapter string
 	Config  adapters.Config
 	Filter  Filter
+	Lines   LineOptions
 	// Backlog says that logs of containers that were there before the route are
 	// read from their oldest line rather than from their end.
 	Backlog bool
+	// Since is where in the past the route begins instead; the zero value says
+	// nowhere.
+	Since Since
+	// Tail is how many lines at most it begins with of each of those logs.
+	Tail Tail
 
 	description adapters.Description
+	spec        Spec
 }
 
 // Catalog is the list of adapters that definitions may name, and the settings
@@ -41,8 +49,9 @@ type Catalog struct {
 	// LookupEnv finds the environment variables that options name and that a
 	// URI refers to as $NAME; nil finds none.
 	LookupEnv func(string) (string, bool)
-	// Backlog is the default of Definition.Backlog.
+	// Backlog and Tail are the defaults of Definition's.
 	Backlog bool
+	Tail    Tail
 }
 
 // Schemes returns all that may stand before "://", sorted.
@@ -95,22 +104,36 @@ func (c *Catalog) parse(uri string) (Definition, error) {
 	if u.Scheme == "" || u.Opaque != "" {
 		return Definition{}, fmt.Errorf("not a route URI; it is written adapter[+transport]://host:port[?option=value]")
 	}
-	description, transport, ok := c.find(u.Scheme)
+	return c.define(u)
+}
+
+// define reads the parts of a route URI.
+func (c *Catalog) define(u *url.URL) (Definition, error) {
+	scheme, joins := strings.CutPrefix(u.Scheme, multilineScheme)
+	description, transport, ok := c.find(scheme)
 	if !ok {
 		return Definition{}, fmt.Errorf("unknown scheme %q; known are %s", u.Scheme, strings.Join(c.Schemes(), ", "))
 	}
 	if u.Fragment != "" {
 		return Definition{}, fmt.Errorf("what is behind the # would be left out; a # in an option is written %%23")
 	}
-	if err := checkAddress(u); err != nil {
+	target := description.TargetOf(transport)
+	address, err := address(u, target)
+	if err != nil {
 		return Definition{}, err
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return Definition{}, fmt.Errorf("the options after the question mark: %w", err)
 	}
-	d := Definition{Adapter: description.Name, Backlog: c.Backlog, description: description}
-	options := make(map[string]string)
+	d := Definition{Adapter: description.Name, Backlog: c.Backlog, Tail: c.Tail, description: description}
+	d.Lines.Multiline = multiline.Default()
+	if joins {
+		if d.Lines.Multiline, err = logspoutMultiline(c.LookupEnv); err != nil {
+			return Definition{}, err
+		}
+	}
+	options, lines := make(map[string]string), make(url.Values)
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		if len(query[key]) > 1 {
 			return Definition{}, fmt.Errorf("option %q is given %d times", key, len(query[key]))
@@ -119,12 +142,24 @@ func (c *Catalog) parse(uri string) (Definition, error) {
 		switch {
 		case strings.HasPrefix(key, "filter."):
 			err = d.Filter.Set(key, value)
+		case isLineKey(key):
+			lines.Set(key, value)
 		case key == "name":
-			d.Name = value
+			if d.Name = value; value == noRoute {
+				err = fmt.Errorf("bad value %q of option %q: the label %s has that for no route", value, key, labelRoute)
+			}
 		case key == "backlog":
 			if d.Backlog, err = strconv.ParseBool(value); err != nil {
 				err = fmt.Errorf("bad value %q of option %q; known are true, false", value, key)
 			}
+		case key == "since":
+			d.Since, err = ParseSince(value)
+		case key == "tail":
+			if d.Tail, err = ParseTail(value); err != nil {
+				err = fmt.Errorf("bad value %q of option %q: %w", value, key, err)
+			}
+			// Keys come in order, so that this one has the last word.
+			d.Backlog = d.Backlog || !query.Has("backlog")
 		default:
 			options[key] = value
 		}
@@ -132,7 +167,15 @@ func (c *Catalog) parse(uri string) (Definition, error) {
 			return Definition{}, err
 		}
 	}
-	d.Config, err = description.Resolve(transport, u.Host, options, c.LookupEnv)
+	if d.Lines, err = parseLines(lines, d.Lines.Multiline); err != nil {
+		return Definition{}, err
+	}
+	d.Config, err = description.Resolve(transport, address, options, c.LookupEnv)
+	d.Config.User = u.User
+	if target.Path {
+		d.Config.Path = u.Path
+	}
+	d.spec = specOf(u, &d, query)
 	return d, err
 }
 
@@ -159,20 +202,41 @@ func (c *Catalog) find(scheme string) (adapters.Description, string, bool) {
 	return adapters.Description{}, "", false
 }
 
-func checkAddress(u *url.URL) error {
-	if u.Hostname() == "" {
-		return fmt.Errorf("the host is missing; a route URI is written %s://host:port", u.Scheme)
+// address checks the parts of a URI that name the destination and returns the
+// adapter's address.
+func address(u *url.URL, target adapters.Target) (string, error) {
+	if u.User != nil && !target.User {
+		return "", fmt.Errorf("a user name means nothing to this adapter")
 	}
-	if u.Port() == "" {
-		return fmt.Errorf("the port is missing behind %q; a route URI is written %s://host:port", u.Host, u.Scheme)
+	if target.File {
+		switch {
+		case u.Host != "":
+			return "", fmt.Errorf("the host %q means nothing to this adapter; the URI is written %s:///path", u.Host, u.Scheme)
+		case u.Path == "" || u.Path == "/":
+			return "", fmt.Errorf("the path is missing; the URI is written %s:///path", u.Scheme)
+		}
+		return u.Path, nil
 	}
-	if u.Path != "" && u.Path != "/" {
-		return fmt.Errorf("the path %q means nothing to this adapter", u.Path)
+	if u.Path != "" && u.Path != "/" && !target.Path {
+		return "", fmt.Errorf("the path %q means nothing to this adapter", u.Path)
 	}
-	if u.User != nil {
-		return fmt.Errorf("a user name means nothing to this adapter")
+	hosts := strings.Split(u.Host, ",")
+	if len(hosts) > 1 && !target.Several {
+		return "", fmt.Errorf("not one host and port: %q", u.Host)
 	}
-	return nil
+	for i, host := range hosts {
+		one := url.URL{Host: host}
+		switch {
+		case one.Hostname() == "":
+			return "", fmt.Errorf("the host is missing; a route URI is written %s://host:port", u.Scheme)
+		case one.Port() != "":
+		case target.Port == "":
+			return "", fmt.Errorf("the port is missing behind %q; a route URI is written %s://host:port", host, u.Scheme)
+		default:
+			hosts[i] = strings.TrimSuffix(host, ":") + ":" + target.Port
+		}
+	}
+	return strings.Join(hosts, ","), nil
 }
 
 // Validate makes the adapter as a route would and throws it away.
@@ -191,7 +255,7 @@ func (d *Definition) Identity() string {
 	if d.Name != "" {
 		return d.Name
 	}
-	identity := d.Scheme() + "://" + d.Config.Address
+	identity := d.Scheme() + "://" + d.Config.Address + strings.TrimSuffix(d.Config.Path, "/")
 	if f := d.Filter.String(); f != "" {
 		identity += "?" + f
 	}
@@ -209,21 +273,31 @@ func (d *Definition) Scheme() string {
 // String returns a URI of the route that shows no secret.
 func (d *Definition) String() string {
 	query := url.Values{}
-	for _, o := range d.description.Options {
-		value := d.Config.Options[o.Name]
-		switch {
+	for name, value := range d.Config.Options {
+		switch o, _ := d.description.Option(name); {
 		case value == o.Default:
 		case o.Secret:
-			query.Set(o.Name, "xxxxx")
+			query.Set(name, "xxxxx")
 		default:
-			query.Set(o.Name, value)
+			query.Set(name, value)
 		}
 	}
 	if d.Name != "" {
 		query.Set("name", d.Name)
 	}
+	if text := d.Since.String(); text != "" {
+		query.Set("since", text)
+	}
+	d.Lines.set(query)
 	// This way an address comes out as a URI has it: an IPv6 zone is escaped.
-	text := (&url.URL{Scheme: d.Scheme(), Host: d.Config.Address}).String()
+	u := url.URL{Scheme: d.Scheme(), Host: d.Config.Address, Path: d.Config.Path}
+	if d.description.TargetOf(d.Config.Transport).File {
+		u.Host, u.Path = "", d.Config.Address
+	}
+	if d.Config.User != nil {
+		u.User = url.User("xxxxx")
+	}
+	text := u.String()
 	parts := slices.DeleteFunc([]string{d.Filter.String(), query.Encode()}, func(s string) bool { return s == "" })
 	if len(parts) > 0 {
 		text += "?" + strings.Join(parts, "&")

@@ -52,7 +52,7 @@ func TestIsolation(t *testing.T) {
 		eventually(t, "the position is saved though one route does not stop", func() bool {
 			kept.mu.Lock()
 			defer kept.mu.Unlock()
-			return kept.at["fake://works:1"]["c"] == place(1000) && kept.saves > 2
+			return kept.at["fake://works:1"]["c"].at == place(1000) && kept.saves > 2
 		})
 		close(release)
 		<-ended
@@ -299,7 +299,7 @@ func TestAllLandFirst(t *testing.T) {
 		if !slices.Equal(again.lines, []string{"c:0", "c:1"}) {
 			t.Errorf("lines %q are sent again", again.lines)
 		}
-		if n := table.Routes()[0].Stats().Lines.Load(); n != 2 {
+		if n := table.Routes()[0].Tally().Delivered.Lines; n != 2 {
 			t.Errorf("%d lines are counted", n)
 		}
 	})
@@ -329,12 +329,12 @@ func TestPartialAtTheEnd(t *testing.T) {
 		if got := kept.saved(uri)["c"]; got != want {
 			t.Errorf("the position is %v, want %v", got, want)
 		}
-		stats := table.Routes()[0].Stats()
-		if lines, last := stats.Lines.Load(), stats.LastDelivered.Load(); lines != 5 || last != 1003 {
+		tally := table.Routes()[0].Tally()
+		if lines, last := tally.Delivered.Lines, table.Routes()[0].Stats().LastDelivered.Load(); lines != 5 || last != 1003 {
 			t.Errorf("%d lines are counted, the newest of %d", lines, last)
 		}
-		if len(stats.Dropped()) != 0 {
-			t.Errorf("dropped are %v", stats.Dropped())
+		if len(tally.Dropped) != 0 {
+			t.Errorf("dropped are %v", tally.Dropped)
 		}
 	})
 }

@@ -155,7 +155,7 @@ func (a *flaky) acceptLocked(p *parcel) {
 		a.sent, a.base, a.failed = nil, a.seq, 0
 	}
 	p.seq = a.seq
-	a.sent = append(a.sent, len(p.lines))
+	a.sent = append(a.sent, len(split(p.lines)))
 	a.waiting = append(a.waiting, p)
 	if !a.gather || len(a.waiting) > 3 {
 		a.queue, a.waiting = append(a.queue, a.waiting...), nil

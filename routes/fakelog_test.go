@@ -1,6 +1,7 @@
 package routes_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tallyman/collector"
 	"tallyman/collector/record"
@@ -22,6 +24,8 @@ type entry struct {
 	text   string
 	stream record.Stream
 	junk   bool
+	// at is the engine's time, that of the entry's number when 0.
+	at time.Duration
 }
 
 // fakeLog is a Log in memory. Its readers check that they are used as the
@@ -29,8 +33,10 @@ type entry struct {
 type fakeLog struct {
 	t         *testing.T
 	container atomic.Pointer[record.Container]
-	// block is how many entries a reader takes in one turn.
-	block int
+	// block is how many entries a reader takes in one turn, and timeOf the time
+	// of an entry.
+	block  int
+	timeOf func(n int) int64
 
 	// using is held by all methods of readers and, as with real logs, while
 	// changed is called.
@@ -44,14 +50,21 @@ type fakeLog struct {
 	reads   int
 	// openErr, readErr and seekErr fail the calls of that name.
 	openErr, readErr, seekErr error
+	// unsettled says that readers that begin at the end have no place yet.
+	unsettled bool
 	// lost says that every place was rotated away, until that was noticed.
 	lost bool
+	// floor is before which entry everything is given up; onGiveUp is told of
+	// the lines that a reader gets so marked.
+	floor    int
+	onGiveUp func(lines []string)
 	// onLag is called by the next Lag before it looks.
 	onLag func()
 }
 
 func newLog(t *testing.T, c record.Container) *fakeLog {
 	l := &fakeLog{t: t, block: 10, readers: make(map[*fakeReader]struct{})}
+	l.timeOf = func(n int) int64 { return int64(1000 + n) }
 	l.container.Store(&c)
 	return l
 }
@@ -124,8 +137,8 @@ func (l *fakeLog) indexLocked(p record.Position) (int, bool) {
 	if p.IsOldest() {
 		return 0, true
 	}
-	if p.IsEnd() {
-		return len(l.entries), true
+	if n, ok := p.FromEnd(); ok || p.IsEnd() {
+		return max(0, len(l.entries)-int(n)), true
 	}
 	if p.Gen.Inode == 0 || l.lost {
 		return 0, false
@@ -156,6 +169,9 @@ func (l *fakeLog) Reader(from record.Position, changed func()) (collector.Reader
 		// There is no file yet, and so no place in one.
 		r.cursor = record.Oldest()
 	}
+	if l.unsettled {
+		r.cursor, r.waits = record.Oldest(), true
+	}
 	if !ok {
 		l.lost = false
 		return r, &collector.LostError{Position: from}
@@ -170,10 +186,11 @@ type fakeReader struct {
 	inUse   atomic.Bool
 	closed  atomic.Bool
 
-	// cursor is used by one goroutine at a time. The log's mutex guards at and
-	// released.
+	// cursor is used by one goroutine at a time. The log's mutex guards at,
+	// released and waits, which says that the cursor waits for its place.
 	cursor       record.Position
 	at, released int
+	waits        bool
 }
 
 // use fails the test when the reader is used by two at once or after Close.
@@ -195,6 +212,12 @@ func (r *fakeReader) Next(b *record.Batch) error {
 	if l.readErr != nil {
 		return l.readErr
 	}
+	if r.waits && l.unsettled {
+		return collector.ErrIdle
+	}
+	if r.waits {
+		r.cursor, r.waits = place(r.at), false
+	}
 	b.Reset()
 	b.Container, b.Start = l.Container(), r.cursor
 	if r.at == len(l.entries) {
@@ -204,6 +227,8 @@ func (r *fakeReader) Next(b *record.Batch) error {
 		return collector.ErrIdle
 	}
 	block := b.Block[:0]
+	var lines []string
+	b.GivenUp = r.at < l.floor
 	for range l.block {
 		if r.at == len(l.entries) {
 			break
@@ -212,12 +237,16 @@ func (r *fakeReader) Next(b *record.Batch) error {
 		if !e.junk {
 			from := len(block)
 			block = append(block, e.text...)
-			b.Records = append(b.Records, record.Record{Time: int64(1000 + r.at), Line: block[from:], Stream: e.stream})
+			lines = append(lines, e.text)
+			b.Records = append(b.Records, record.Record{Time: cmp.Or(int64(e.at), l.timeOf(r.at)), Line: block[from:], Stream: e.stream})
 		}
 		r.at++
 	}
 	r.cursor = place(r.at)
 	b.End, b.More = r.cursor, r.at < len(l.entries) || l.ended
+	if b.GivenUp && l.onGiveUp != nil {
+		l.onGiveUp(lines)
+	}
 	return nil
 }
 
@@ -243,11 +272,20 @@ func (r *fakeReader) Seek(to record.Position) error {
 func (r *fakeReader) Release(to record.Position) {
 	defer r.use()()
 	defer r.log.lock()()
+	if r.waits {
+		return
+	}
 	at, ok := r.log.indexLocked(to)
 	if !ok || at > r.at || at < r.released {
 		r.log.t.Errorf("a reader at %d that was released to %d is released to %v", r.at, r.released, to)
 	}
 	r.released = at
+}
+
+func (r *fakeReader) GivenUp(from record.Position) bool {
+	defer r.log.lock()()
+	at, ok := r.log.indexLocked(from)
+	return ok && at < r.log.floor
 }
 
 func (r *fakeReader) Position() record.Position { return r.cursor }

@@ -16,8 +16,9 @@ import (
 func TestMatchContainer(t *testing.T) {
 	id := strings.Repeat("0123456789abcdef", 4)
 	c := &record.Container{
-		ID: id, Name: "web_1.blue",
-		Labels: map[string]string{"team": "a/b/c", "empty": "", "com.docker.compose.service": "web", "url": "http://x:80/y"},
+		ID: id, Name: "web_1.blue", Image: "registry.example/team/nginx:1.27",
+		Labels: map[string]string{"team": "a/b/c", "empty": "", "com.docker.compose.service": "web", "url": "http://x:80/y", "bar": "a|b",
+			"com.docker.compose.project": "shop", "com.docker.swarm.service.name": "shop_web"},
 	}
 	f := func(query string, want bool) {
 		t.Helper()
@@ -65,6 +66,37 @@ func TestMatchContainer(t *testing.T) {
 	f("id=0&name=web*&labels=team", true)
 	f("id=0&name=db*&labels=team", false)
 	f("name=web*&sources=stderr", true)
+	// Several names, and exclusion.
+	f("name=db*,web*", true)
+	f("name=db*,cache", false)
+	f("name=!web*", false)
+	f("name=!*_test", true)
+	f("name=web*,!*blue", false)
+	f("name=!*_test,web*,!db", true)
+	f("name=!*_test,db", false)
+	f("name=", true)
+	// Image, project and services.
+	f("image=*/nginx:*", true)
+	f("image=nginx*", false)
+	f("image=!*nginx*", false)
+	f("project=shop&service=web,api&swarm=shop_*", true)
+	f("project=shop&service=api", false)
+	f("project=other", false)
+	f("swarm=!shop_*", false)
+	// Labels: one of several, and exclusion.
+	f("labels=team:x|team:a/*", true)
+	f("labels=team:x|empty", true)
+	f("labels=team:x | other", false)
+	f("labels=team:x|empty,other|url", true)
+	f("labels=team:x|empty,other|team:y", false)
+	f("labels=!other", true)
+	f("labels=!team", false)
+	f("labels=!team:x*", true)
+	f("labels=!team:a*|!empty", false)
+	f("labels=!team:a*|empty", true)
+	f(`labels=bar:a\|b`, true)
+	f("labels=bar:a[|]b", true)
+	f("labels=bar:a|b", false)
 }
 
 // TestSources: a route gets the streams it wants and counts the others.
@@ -97,7 +129,7 @@ func TestSources(t *testing.T) {
 			if !slices.Equal(book.has("c"), want) {
 				t.Errorf("%q: lines %v came, want %v", query, book.has("c"), want)
 			}
-			if n := table.Routes()[0].Stats().Filtered.Load(); n != filtered {
+			if n := table.Routes()[0].Tally().Filtered.Lines; n != filtered {
 				t.Errorf("%q: %d lines are counted as filtered", query, n)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 	"tallyman/collector/record"
 )
 
-// flight is a batch that was sent and is not settled. The route's mutex guards
+// flight is a batch that was read and is not settled. The route's mutex guards
 // all of it but route and done.
 type flight struct {
 	route  *Route
@@ -16,18 +16,17 @@ type flight struct {
 	// start and end are the positions before the batch, and after it and what
 	// was passed over behind it.
 	start, end record.Position
-	// oldest is the time of its first record, newest of its last.
-	oldest, newest int64
-	// lines and bytes were sent; filtered counts the lines up to end that were
-	// left out.
-	lines, bytes, filtered int64
-	// kept has, for each record that was sent, its place in the batch that was
-	// read; empty when all were sent.
-	kept []uint32
-	// settled says that done was called, result with what, and again that not
-	// all of the batch is settled by it.
-	settled, again bool
-	result         error
+	// manifest is what becomes of each line; sent counts those that were given to
+	// the adapter with this batch.
+	manifest
+	sent record.Count
+	// limiter is the state of the rate limit before the batch.
+	limiter limiter
+	// settled says that done was called, or that nothing was sent; result with
+	// what, and again that not all of the batch is settled by it. recalled says
+	// that the batch was taken back.
+	settled, again, recalled bool
+	result                   error
 	// done is the method value, made once for each flight.
 	done func(error)
 }
@@ -47,6 +46,9 @@ func (f *flight) settle(err error) {
 		r.failLocked(err)
 	}
 	c := f.cursor
+	if !f.recalled {
+		r.deliverCarriedLocked(f)
+	}
 	r.advanceLocked(c)
 	wake := r.failure != nil || c.waiting
 	r.mu.Unlock()
@@ -58,17 +60,20 @@ func (f *flight) settle(err error) {
 // mustRepeat reports whether what an adapter says of a batch leaves records to
 // be sent again.
 func mustRepeat(err error) bool {
+	if err == nil {
+		return false
+	}
+	// These are allocated, since errors.As takes their addresses.
 	var partial *adapters.PartialError
 	var rejected *adapters.RejectedError
 	var permanent *adapters.PermanentError
-	return err != nil && (errors.As(err, &partial) ||
-		!errors.As(err, &rejected) && !errors.As(err, &permanent))
+	return errors.As(err, &partial) || !errors.As(err, &rejected) && !errors.As(err, &permanent)
 }
 
 // advanceLocked moves a cursor behind the batches that are settled and have
 // none before them that is not.
 func (r *Route) advanceLocked(c *cursor) {
-	for c.first != nil && c.first.settled && !c.first.again {
+	for c.first != nil && c.first.settled && !c.first.again && c.first.held.Lines == 0 {
 		f := c.first
 		c.first = f.next
 		if c.first == nil {
@@ -86,30 +91,31 @@ func (r *Route) advanceLocked(c *cursor) {
 // moveLocked moves a cursor on. The reader can let go of a file that lies
 // behind: that is done in its own turn.
 func (r *Route) moveLocked(c *cursor, to record.Position) {
-	if to.Gen.Inode != c.delivered.Gen.Inode {
+	if to.Gen != c.delivered.Gen {
 		r.enlistLocked(c)
 	}
 	c.delivered = to
+	r.touchLocked(c)
 }
 
 // takeBackLocked gives up all that a cursor has in flight and moves the cursor to
 // the first record that is not delivered. What was delivered behind it is sent
-// again, so that order is kept.
+// again, so that order is kept. It is called by the route's own goroutine.
 func (r *Route) takeBackLocked(c *cursor) {
 	f := c.first
 	c.delivered, c.oldest = f.start, f.oldest
-	var partial *adapters.PartialError
+	r.touchLocked(c)
+	if c.stages != nil {
+		c.stages.recall(f.limiter)
+	}
 	// Records cannot be counted from a start that is no place in a file yet.
-	if errors.As(f.result, &partial) && !f.start.IsOldest() {
-		settled := min(int64(partial.Settled), f.lines)
-		passed := f.original(settled)
-		c.delivered.Skip += passed
-		r.stats.Filtered.Add(int64(passed) - settled)
-		r.deliveredLocked(f, settled)
-		r.attempts = 0
+	if !f.start.IsOldest() {
+		r.settlePartLocked(f)
 	}
 	for f != nil {
 		next := f.next
+		r.recallLocked(f)
+		f.recalled = true
 		if f.settled {
 			r.freeLocked(f)
 		}
@@ -118,64 +124,117 @@ func (r *Route) takeBackLocked(c *cursor) {
 	c.first, c.last = nil, nil
 }
 
-// original returns how many records of the batch as it was read come before the
-// n-th that was sent.
-func (f *flight) original(n int64) uint32 {
-	if len(f.kept) == 0 || n == 0 {
-		return uint32(n)
-	}
-	return f.kept[n-1] + 1
-}
-
-// countLocked takes what became of a batch into the route's account, once for
-// each line: when the cursor moves past it.
-func (r *Route) countLocked(f *flight) {
-	r.stats.Filtered.Add(f.filtered)
-	var rejected *adapters.RejectedError
-	var permanent *adapters.PermanentError
-	switch {
-	case errors.As(f.result, &rejected):
-		for _, reject := range rejected.Rejects {
-			r.dropLocked(reject.Reason, 1, reject.Err)
-		}
-		r.deliveredLocked(f, f.lines-int64(len(rejected.Rejects)))
-	case errors.As(f.result, &permanent):
-		r.dropLocked(permanent.Reason, f.lines, permanent.Err)
-	default:
-		r.deliveredLocked(f, f.lines)
-	}
-}
-
-// deliveredLocked counts lines of a batch. The bytes are estimated when it is
-// not all of them: their lengths are not kept.
-func (r *Route) deliveredLocked(f *flight, lines int64) {
-	if lines <= 0 {
+// settlePartLocked settles the first records of a batch and moves the cursor
+// behind them.
+func (r *Route) settlePartLocked(f *flight) {
+	v := f.verdict()
+	if v.settled == 0 && !f.staged {
 		return
 	}
-	r.stats.Lines.Add(lines)
-	r.stats.Bytes.Add(f.bytes * lines / f.lines)
-	newest := f.newest
-	if lines < f.lines {
-		newest = f.oldest
+	var part record.Account
+	var sent record.Count
+	read := 0
+	for ; read < len(f.lengths); read++ {
+		slot := f.slot(read)
+		if slot == slotHeld || slot < lastSlot && int(slot) >= v.settled {
+			break
+		}
+		one := record.Count{Lines: 1, Bytes: int64(f.lengths[read])}
+		if slot < lastSlot {
+			sent.Add(one)
+			v.enter(&part, slot, one)
+			continue
+		}
+		enterFate(&part, slot, one)
+		f.unpass(slot, one)
 	}
-	r.stats.LastDelivered.Store(max(newest, r.stats.LastDelivered.Load()))
+	f.cursor.delivered.Skip += uint32(read)
+	f.sent.Sub(sent)
+	if f.cursor.stages != nil {
+		f.cursor.stages.limiter.heldBack += part.DroppedFor(reasonRate).Lines
+	}
+	for i := range v.rejects {
+		r.tellRefusedLocked(f, &v.rejects[i])
+	}
+	r.enterLocked(f.cursor, f.end.Gen, &part)
+	if sent.Lines > 0 {
+		r.attempts = 0
+	}
+	if part.Delivered.Lines > 0 {
+		r.noteDeliveredLocked(f.oldest)
+	}
+}
+
+// deliverCarriedLocked settles the lines of other flights that this one has
+// carried.
+func (r *Route) deliverCarriedLocked(f *flight) {
+	if len(f.carried) == 0 {
+		return
+	}
+	v := f.verdict()
+	for _, c := range f.carried {
+		if int(c.slot) >= v.settled {
+			continue
+		}
+		if reject, ok := v.refusal(c.slot); ok {
+			r.tellRefusedLocked(f, &reject)
+		}
+		c.flight.held.Sub(c.count)
+		v.enter(&c.flight.passed, c.slot, c.count)
+	}
+	f.carried = f.carried[:0]
+}
+
+// countLocked takes what became of a batch into the account, once for each line:
+// when the cursor moves past it.
+func (r *Route) countLocked(f *flight) {
+	v := f.verdict()
+	r.enterLocked(f.cursor, f.end.Gen, &f.passed)
+	var own record.Account
+	own.Delivered = f.sent
+	if v.permanent != nil {
+		own.Delivered = record.Count{}
+		r.tellRefusedLocked(f, &adapters.Reject{Reason: v.permanent.Reason, Err: v.permanent.Err})
+		own.Drop(v.permanent.Reason, f.sent)
+	}
+	for i := range v.rejects {
+		reject := &v.rejects[i]
+		one := f.sizeOf(reject.Index)
+		own.Delivered.Sub(one)
+		r.tellRefusedLocked(f, reject)
+		own.Drop(reject.Reason, one)
+	}
+	r.enterLocked(f.cursor, f.end.Gen, &own)
+	switch delivered := f.records() - len(v.rejects); {
+	case delivered <= 0 || v.permanent != nil:
+	case len(v.rejects) > 0:
+		r.noteDeliveredLocked(f.oldest)
+	default:
+		r.noteDeliveredLocked(f.newest)
+	}
+}
+
+// noteDeliveredLocked notes that a line of a time was delivered.
+func (r *Route) noteDeliveredLocked(at int64) {
+	r.stats.LastDelivered.Store(max(at, r.stats.LastDelivered.Load()))
 	// What was sent before a failure does not show that it is over.
 	if r.failure == nil {
 		r.provenLocked()
 	}
 }
 
-// dropLocked counts records that are given up for good and names the first of
-// each reason.
-func (r *Route) dropLocked(reason string, lines int64, err error) {
-	if r.stats.drop(reason, lines) == lines {
+// tellRefusedLocked logs the first line of each reason that the destination will
+// never take.
+func (r *Route) tellRefusedLocked(f *flight, reject *adapters.Reject) {
+	if r.total.DroppedFor(reject.Reason).Lines == 0 {
 		r.cfg.Logger.Warn("a destination refuses lines for good; they are dropped and counted",
-			"route", r.String(), "reason", reason, "error", err)
+			"route", r.String(), "reason", reject.Reason, "container", f.cursor.log.Container().Name, "error", reject.Err)
 	}
 }
 
-// launch makes the flight of a batch that is about to be sent.
-func (r *Route) launch(c *cursor, b *record.Batch, kept []uint32, filtered int64) *flight {
+// launch makes the flight of a batch that was read, with the manifest that was
+// drafted. A batch of which nothing is to be sent counts as settled.
+func (r *Route) launch(c *cursor, b *record.Batch) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.free
@@ -187,10 +246,12 @@ func (r *Route) launch(c *cursor, b *record.Batch, kept []uint32, filtered int64
 	}
 	f.cursor, f.next = c, nil
 	f.start, f.end = b.Start, b.End
-	f.lines, f.bytes, f.filtered = int64(len(b.Records)), int64(b.Bytes()), filtered
-	f.oldest, f.newest = b.Records[0].Time, b.Records[len(b.Records)-1].Time
-	f.kept = append(f.kept[:0], kept...)
-	f.settled, f.again, f.result = false, false, nil
+	f.manifest, r.draft = r.draft, f.manifest
+	f.sent = f.sum()
+	f.settled, f.again, f.recalled, f.result = len(b.Records) == 0, false, false, nil
+	if c.stages != nil {
+		f.limiter = c.stages.before
+	}
 	if c.last == nil {
 		c.first = f
 	} else {
@@ -198,22 +259,34 @@ func (r *Route) launch(c *cursor, b *record.Batch, kept []uint32, filtered int64
 	}
 	c.last = f
 	c.oldest = 0
-	r.inFlight++
+	if !f.settled {
+		r.inFlight++
+	}
+	n := f.sent
+	n.Add(f.held)
+	n.Add(f.passed.Settled())
+	r.takeOffLocked(c, n)
+	f.carried = settleFates(f.carried)
+	r.advanceLocked(c)
 	return f
 }
 
-// pass moves a cursor over a batch of which nothing is to be sent: at once, or
-// together with what is in flight before it.
-func (r *Route) pass(c *cursor, end record.Position, filtered int64) {
+// pass moves a cursor over a batch of which nothing is to be sent, by the
+// manifest that was drafted: at once, or together with what is in flight before.
+func (r *Route) pass(c *cursor, end record.Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	passed := &r.draft.passed
+	r.takeOffLocked(c, passed.Settled())
+	r.draft.carried = settleFates(r.draft.carried)
 	if f := c.last; f != nil {
 		f.end = end
-		f.filtered += filtered
+		f.passed.Add(passed)
+		r.advanceLocked(c)
 		return
 	}
 	c.oldest = 0
-	r.stats.Filtered.Add(filtered)
+	r.enterLocked(c, end.Gen, passed)
 	r.moveLocked(c, end)
 }
 

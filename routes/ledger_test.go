@@ -3,6 +3,7 @@ package routes_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,27 +19,45 @@ type ledger struct {
 	// refused for good.
 	arrived map[string][]int
 	given   map[string]map[int]bool
+	// joined are the messages of more than one line, as they came.
+	joined [][]string
 	// allowed is how many repeats the failures so far excuse.
 	allowed int
+}
+
+// split returns the lines of messages, but for what the agent says itself.
+func split(messages []string) []string {
+	var list []string
+	for _, text := range messages {
+		if !strings.HasPrefix(text, "tallyman: ") {
+			list = append(list, strings.Split(text, "\n")...)
+		}
+	}
+	return list
 }
 
 func newLedger() *ledger {
 	return &ledger{arrived: make(map[string][]int), given: make(map[string]map[int]bool)}
 }
 
-func (l *ledger) take(lines []string) {
+func (l *ledger) take(messages []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, text := range lines {
+	for _, text := range messages {
+		if list := strings.Split(text, "\n"); len(list) > 1 {
+			l.joined = append(l.joined, list)
+		}
+	}
+	for _, text := range split(messages) {
 		id, n := parseLine(text)
 		l.arrived[id] = append(l.arrived[id], n)
 	}
 }
 
-func (l *ledger) refuse(lines []string) {
+func (l *ledger) refuse(messages []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, text := range lines {
+	for _, text := range split(messages) {
 		id, n := parseLine(text)
 		if l.given[id] == nil {
 			l.given[id] = make(map[int]bool)
@@ -122,12 +141,18 @@ func (l *ledger) check(t *testing.T, wanted map[string][]int, ordered bool) {
 	}
 }
 
+// kept is what is kept of a route and a container.
+type kept struct {
+	at      record.Position
+	account record.Account
+}
+
 // positions is a Positions in memory. before, when set, is asked about every
 // position that is kept.
 type positions struct {
 	mu     sync.Mutex
 	first  map[string]time.Time
-	at     map[string]map[string]record.Position
+	at     map[string]map[string]kept
 	sets   int
 	saves  int
 	err    error
@@ -136,7 +161,7 @@ type positions struct {
 }
 
 func newPositions() *positions {
-	return &positions{first: make(map[string]time.Time), at: make(map[string]map[string]record.Position)}
+	return &positions{first: make(map[string]time.Time), at: make(map[string]map[string]kept)}
 }
 
 func (p *positions) Meet(identity, _ string, now time.Time) time.Time {
@@ -144,25 +169,27 @@ func (p *positions) Meet(identity, _ string, now time.Time) time.Time {
 	defer p.mu.Unlock()
 	if _, ok := p.first[identity]; !ok {
 		p.first[identity] = now
-		p.at[identity] = make(map[string]record.Position)
+		p.at[identity] = make(map[string]kept)
 	}
 	return p.first[identity]
 }
 
-func (p *positions) Get(route, id string) (record.Position, bool) {
+func (p *positions) Get(route, id string) (record.Position, record.Account, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.at[route][id]
-	return at, ok
+	k, ok := p.at[route][id]
+	account := k.account.Clone()
+	account.Read = account.Settled()
+	return k.at, account, ok
 }
 
-func (p *positions) Set(route, id, _ string, at record.Position, _ time.Time) {
+func (p *positions) Set(route, id, _ string, at record.Position, account *record.Account, _ time.Time) {
 	if p.before != nil {
 		p.before(id, at)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at[route][id] = at
+	p.at[route][id] = kept{at, account.Clone()}
 	p.sets++
 }
 
@@ -186,5 +213,9 @@ func (p *positions) Save() error {
 func (p *positions) saved(route string) map[string]record.Position {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.at[route])
+	saved := make(map[string]record.Position, len(p.at[route]))
+	for id, k := range p.at[route] {
+		saved[id] = k.at
+	}
+	return saved
 }

@@ -68,7 +68,7 @@ func TestMetrics(t *testing.T) {
 			return nil
 		}}
 		p := newPositions()
-		table := newTable(t, routes.TableConfig{Positions: p}, map[string]adapters.Adapter{uri + "?filter.sources=stdout": a})
+		table := newTable(t, routes.TableConfig{Positions: p, ContainerMetrics: true}, map[string]adapters.Adapter{uri + "?filter.sources=stdout": a})
 		l := newLog(t, newContainer("c"))
 		table.Found(l)
 		stop := run(t, table)
@@ -93,19 +93,45 @@ func TestMetrics(t *testing.T) {
 		// The fake's lines are of a second long ago.
 		age := time.Since(time.Unix(0, int64(1000+16))).Seconds()
 		l.mu.Unlock()
+		resent := table.Routes()[0].Tally().Resent
+		if resent.Lines == 0 {
+			t.Error("nothing is counted as sent again")
+		}
 		retries := table.Routes()[0].Stats().Retries.Load()
 		const route = " route=fake://host:1?filter.sources=stdout "
-		checkMetrics(t, table, "tallyman_positions_saved 0\n"+
+		const of = " id=c name=name-c route=fake://host:1?filter.sources=stdout "
+		const became = " id=c name=name-c outcome="
+		const tail = " route=fake://host:1?filter.sources=stdout "
+		checkMetrics(t, table, "tallyman_container_bytes_total"+became+"delivered"+tail+"24\n"+
+			"tallyman_container_bytes_total"+became+"dropped"+tail+"12\n"+
+			"tallyman_container_bytes_total"+became+"filtered"+tail+"12\n"+
+			"tallyman_container_in_flight_lines"+of+"0\n"+
+			"tallyman_container_lag_bytes"+of+"8\n"+
+			"tallyman_container_lines_total"+became+"delivered"+tail+"8\n"+
+			"tallyman_container_lines_total"+became+"dropped"+tail+"4\n"+
+			"tallyman_container_lines_total"+became+"filtered"+tail+"4\n"+
+			"tallyman_lost_generations_total"+route+"0\n"+
+			"tallyman_positions_save_errors_total 1\n"+
+			"tallyman_positions_saved 0\n"+
+			"tallyman_route_balanced"+route+"1\n"+
 			"tallyman_route_bytes_total"+route+"24\n"+
 			"tallyman_route_containers"+route+"1\n"+
+			"tallyman_route_dropped_bytes_total reason=blank"+route+"9\n"+
+			"tallyman_route_dropped_bytes_total reason=too_long"+route+"3\n"+
 			"tallyman_route_dropped_lines_total reason=blank"+route+"3\n"+
 			"tallyman_route_dropped_lines_total reason=too_long"+route+"1\n"+
+			"tallyman_route_filtered_bytes_total"+route+"12\n"+
 			"tallyman_route_filtered_lines_total"+route+"4\n"+
+			"tallyman_route_in_flight_bytes"+route+"0\n"+
+			"tallyman_route_in_flight_lines"+route+"0\n"+
 			"tallyman_route_lag_bytes"+route+"8\n"+
 			"tallyman_route_lag_seconds"+route+formatFloat(age)+"\n"+
 			"tallyman_route_lines_total"+route+"8\n"+
-			"tallyman_route_lost_positions_total"+route+"0\n"+
+			"tallyman_route_read_bytes_total"+route+"48\n"+
 			"tallyman_route_read_errors_total"+route+"0\n"+
+			"tallyman_route_read_lines_total"+route+"16\n"+
+			"tallyman_route_resent_bytes_total"+route+formatFloat(float64(resent.Bytes))+"\n"+
+			"tallyman_route_resent_lines_total"+route+formatFloat(float64(resent.Lines))+"\n"+
 			"tallyman_route_retries_total"+route+formatFloat(float64(retries))+"\n"+
 			"tallyman_route_up"+route+"0\n"+
 			"tallyman_viewers 0\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,7 +73,7 @@ func TestBackoff(t *testing.T) {
 		grows(6)
 		stop()
 		if down, up := j.count("cannot be reached or has failed"), j.count("takes lines again"); down != 2 || up != 1 {
-			t.Fatalf("it was told %d times that it is down, %d times that it is up:\n%s", down, up, j.text.String())
+			t.Fatalf("it was told %d times that it is down, %d times that it is up:\n%s", down, up, j.String())
 		}
 		if n := route.Stats().Retries.Load(); n < 15 {
 			t.Fatalf("%d retries are counted", n)
@@ -123,10 +124,10 @@ func TestFlapping(t *testing.T) {
 			t.Fatalf("only %d batches were tried in three minutes", n)
 		}
 		if lines := j.count("\n"); lines > 8 {
-			t.Fatalf("%d failures filled the log with %d lines:\n%s", n/2, lines, j.text.String())
+			t.Fatalf("%d failures filled the log with %d lines:\n%s", n/2, lines, j.String())
 		}
 		if j.count("failures_not_logged") == 0 {
-			t.Fatalf("it is not said how many failures were not logged:\n%s", j.text.String())
+			t.Fatalf("it is not said how many failures were not logged:\n%s", j.String())
 		}
 	})
 }
@@ -189,7 +190,7 @@ func TestRotatedAwayDuringOutage(t *testing.T) {
 		stop := run(t, table)
 		eventually(t, "it goes on", func() bool { return len(book.has("c")) == 20 })
 		stop()
-		if n := table.Routes()[0].Stats().LostGenerations.Load(); n != 1 {
+		if n := table.Routes()[0].Tally().Gaps; n != 1 {
 			t.Fatalf("%d losses are counted", n)
 		}
 	})
@@ -226,6 +227,46 @@ func TestReadErrors(t *testing.T) {
 		}
 		if table.Routes()[0].Stats().ReadErrors.Load() < 100 {
 			t.Fatal("the errors are not counted")
+		}
+	})
+}
+
+// TestGivenUpWhileDown: what a log gives up is counted and let go of though the
+// destination takes nothing, so that the space is free; the rest waits.
+func TestGivenUpWhileDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		book := newLedger()
+		a := &syncAdapter{book: book, answer: func(context.Context, []string) error {
+			if up.Load() {
+				return nil
+			}
+			return errBroken
+		}}
+		table := newTable(t, routes.TableConfig{}, map[string]adapters.Adapter{uri: a})
+		l := newLog(t, newContainer("c"))
+		table.Found(l)
+		stop := run(t, table)
+		l.write(60)
+		route := table.Routes()[0]
+		eventually(t, "the route is down", func() bool { return route.Lag().Down })
+		// Long pauses between attempts: this is not to wait for one.
+		time.Sleep(10 * time.Minute)
+		before := route.Stats().Retries.Load()
+		l.change(func() { l.floor = 30 })
+		synctest.Wait()
+		tally := route.Tally()
+		if got := tally.DroppedFor("spool_full").Lines; got != 30 || route.Stats().Retries.Load() != before {
+			t.Errorf("%d lines are given up after %d more attempts", got, route.Stats().Retries.Load()-before)
+		}
+		if tally.Behind != 30 {
+			t.Errorf("%d lines are behind", tally.Behind)
+		}
+		up.Store(true)
+		eventually(t, "the rest has come", func() bool { return book.total() == 30 })
+		stop()
+		if got := book.has("c"); got[0] != 30 || got[29] != 59 {
+			t.Errorf("lines %v came", got)
 		}
 	})
 }

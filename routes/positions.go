@@ -12,8 +12,8 @@ import (
 type Positions interface {
 	// Meet returns when the route first met this host; for a new one that is now.
 	Meet(identity, description string, now time.Time) (first time.Time)
-	Get(route, containerID string) (record.Position, bool)
-	Set(route, containerID, name string, position record.Position, now time.Time)
+	Get(route, containerID string) (record.Position, record.Account, bool)
+	Set(route, containerID, name string, position record.Position, account *record.Account, now time.Time)
 	Delete(route, containerID string)
 	Save() error
 }

@@ -40,12 +40,15 @@ func (r *Route) recover(ctx, sending context.Context) {
 	if !r.waitFor(ctx, r.landed, nil) {
 		return
 	}
+	// All failures are known now; an adapter that has had one since the Flush
+	// above would refuse the next batch once for its sake.
+	r.cfg.Adapter.Flush(sending)
 	attempt := r.rewind()
 	// Half of the pause is random, so that many agents do not come at once.
 	pause := min(firstRetry<<min(attempt, 20), lastRetry)
 	timer := time.NewTimer(pause/2 + rand.N(pause/2))
 	defer timer.Stop()
-	r.waitFor(ctx, nil, timer.C)
+	r.waitFor(ctx, func() bool { r.passGivenUp(); return false }, timer.C)
 	r.mu.Lock()
 	r.failure = nil
 	r.mu.Unlock()
@@ -81,7 +84,7 @@ func (r *Route) tellDown() {
 // waitFor waits until condition holds, or until the timer fires, and reports
 // whether it did before ctx ended.
 func (r *Route) waitFor(ctx context.Context, condition func() bool, timer <-chan time.Time) bool {
-	for condition == nil || !condition() {
+	for !condition() {
 		select {
 		case <-ctx.Done():
 			return false

@@ -16,18 +16,32 @@ import (
 type routeConfig struct {
 	// Identity is the name of its positions, Title what people are shown.
 	Identity, Title string
-	Filter          Filter
-	Backlog         bool
-	Adapter         adapters.Adapter
+	// Name is the name that containers choose the route by, empty for none.
+	Name      string
+	Filter    Filter
+	Lines     LineOptions
+	Selection Selection
+	Backlog   bool
+	Since     Since
+	Tail      Tail
+	Adapter   adapters.Adapter
 	// Positions is nil for a route whose place is not kept, such as a viewer's.
 	Positions Positions
+	// Unsaved is called when there is something for save to do. It must not block,
+	// for the route is locked. Nil for a viewer.
+	Unsaved func()
 	// Grace is how long a route that is stopped may take to deliver what is in
 	// flight.
 	Grace time.Duration
 	// Batches holds the read buffers that all routes share: a route has one only
 	// while it has something to read.
 	Batches *sync.Pool
-	Logger  *slog.Logger
+	// Use returns what counts the lines of a container's log for all routes. It
+	// is nil for a viewer, which may look at old ones.
+	Use func(id string) *logUse
+	// Stats is where the route counts.
+	Stats  *Stats
+	Logger *slog.Logger
 }
 
 // Route delivers the logs that a filter wants to one destination.
@@ -35,16 +49,30 @@ type Route struct {
 	cfg   routeConfig
 	first time.Time
 	wake  chan struct{}
-	stats Stats
+	stats *Stats
+	// definition is what a route of the table was made from. The table's mutex
+	// guards cancel and ended, which are nil until the route runs.
+	definition Definition
+	cancel     context.CancelFunc
+	ended      chan struct{}
 
-	wanted [record.Streams]bool
-	some   bool     // only some streams are wanted
-	kept   []uint32 // scratch of the route's goroutine
+	// plan is what the route does with lines; it is immutable.
+	plan plan
+	// draft is the manifest of the flight that is being made. Used by the route's
+	// own goroutine.
+	draft manifest
+	desk  desk
+
+	// givenUp counts lines given up since that was last logged, at givenUpAt.
+	// Used by the route's own goroutine.
+	givenUp   int64
+	givenUpAt time.Time
 
 	// mu guards all below.
 	mu       sync.Mutex
 	cursors  map[string]*cursor
-	list     *cursor // those to be read, first come first served
+	moved    []*cursor // those that save has to look at
+	list     *cursor   // those to be read, first come first served
 	listEnd  *cursor
 	free     *flight
 	inFlight int
@@ -62,22 +90,38 @@ type Route struct {
 	told   bool
 	toldAt time.Time
 	untold int
+	// total, flying and resent are the account of all containers since the
+	// route was made, past has those that are gone. imbalanced says that an
+	// audit has failed, and audited is the sum of what the cursors had in flight
+	// when they were last audited.
+	total           record.Account
+	flying, audited record.Count
+	resent          record.Count
+	past            []ContainerTally
+	imbalanced      bool
 	// refused has the containers whose log could not be opened.
 	refused map[string]struct{}
 	closed  bool
+	// handOver is called when everything is settled and saved and the logs are
+	// still held, so that a route that follows this one finds all of them.
+	handOver func()
 }
 
 func newRoute(cfg routeConfig) *Route {
 	r := &Route{
 		cfg:     cfg,
+		stats:   cfg.Stats,
 		first:   time.Now(),
 		wake:    make(chan struct{}, 1),
 		cursors: make(map[string]*cursor),
 		refused: make(map[string]struct{}),
 	}
-	r.wanted, r.some = cfg.Filter.streams()
+	r.plan = newPlan(&cfg.Filter, &cfg.Lines)
 	if cfg.Positions != nil {
 		r.first = cfg.Positions.Meet(cfg.Identity, cfg.Title, r.first)
+	}
+	if from := cfg.Since.from(r.first); !from.IsZero() {
+		r.plan.notBefore = from.UnixNano()
 	}
 	return r
 }
@@ -89,7 +133,7 @@ func (r *Route) String() string { return r.cfg.Title }
 func (r *Route) Identity() string { return r.cfg.Identity }
 
 // Stats returns the live counters.
-func (r *Route) Stats() *Stats { return &r.stats }
+func (r *Route) Stats() *Stats { return r.stats }
 
 // found takes a container's log into the route if the filter wants it. The
 // log's files are held from then on, whatever the destination does.
@@ -99,20 +143,23 @@ func (r *Route) found(log collector.Log) error {
 	c := r.cursors[container.ID]
 	// A container that the filter wanted and that was renamed stays: its lines
 	// go on where they went before.
-	if c != nil || r.closed || !r.cfg.Filter.MatchContainer(container) {
+	if c != nil || r.closed || !r.wants(container) {
 		r.mu.Unlock()
 		return nil
 	}
 	c = &cursor{route: r, log: log, id: container.ID}
 	r.cursors[container.ID] = c
 	r.mu.Unlock()
+	if r.cfg.Use != nil {
+		c.use = r.cfg.Use(container.ID)
+	}
+	r.prepare(c, container)
 
-	from := r.start(container)
+	from, account := r.start(container)
 	reader, err := log.Reader(from, c.changed)
 	var lost *collector.LostError
-	if errors.As(err, &lost) {
-		r.countLost(container)
-	} else if err != nil {
+	isLost := errors.As(err, &lost)
+	if err != nil && !isLost {
 		r.mu.Lock()
 		delete(r.cursors, container.ID)
 		r.mu.Unlock()
@@ -126,15 +173,21 @@ func (r *Route) found(log collector.Log) error {
 	delete(r.refused, container.ID)
 	c.reader = reader
 	c.delivered = reader.Position()
+	c.ledger.account = account
+	if isLost {
+		r.gapLocked(c)
+	}
+	r.touchLocked(c)
 	r.enlistLocked(c)
 	r.mu.Unlock()
 	r.signal()
 	return nil
 }
 
-// countLost counts and tells that a position could not be found again.
-func (r *Route) countLost(container *record.Container) {
-	r.stats.LostGenerations.Add(1)
+// gapLocked counts and tells that a position could not be found again.
+func (r *Route) gapLocked(c *cursor) {
+	container := c.log.Container()
+	r.enterLocked(c, c.delivered.Gen, &record.Account{Gaps: 1})
 	r.cfg.Logger.Error("lines were lost: a log was rotated away while nobody read it; going on at the oldest that is left",
 		"route", r.String(), "container", container.Name, "id", container.ShortID())
 }
@@ -165,27 +218,31 @@ func (r *Route) gone(id string) {
 	}
 }
 
-// start returns where the route begins in a container's log: where it left off;
-// else at the first byte of a container that was made after the route was, and
-// at the end of one that was there before.
-func (r *Route) start(c *record.Container) record.Position {
+// start returns where the route begins in a container's log, with the account so
+// far: where it left off; else at the first byte of a container that was made
+// after the route was, and at the end of one that was there before.
+func (r *Route) start(c *record.Container) (record.Position, record.Account) {
 	if r.cfg.Positions != nil {
-		if at, ok := r.cfg.Positions.Get(r.cfg.Identity, c.ID); ok {
-			return at
+		if at, account, ok := r.cfg.Positions.Get(r.cfg.Identity, c.ID); ok {
+			return at, account
 		}
 	}
-	if r.WantsPast(c) {
-		return record.Oldest()
-	}
-	return record.End()
+	return r.Beginning(c), record.Account{}
 }
 
-// WantsPast reports whether the route, when it first meets a container, begins
-// at its oldest line.
-func (r *Route) WantsPast(c *record.Container) bool {
-	// The age of a container that vanished before the engine could be asked is
-	// not known: repeating is better than losing.
-	return r.cfg.Backlog || c.Created.IsZero() || c.Created.After(r.first)
+// Beginning returns where the route begins in a container's log when it first
+// meets it.
+func (r *Route) Beginning(c *record.Container) record.Position {
+	switch {
+	case c.Created.IsZero() || c.Created.After(r.first):
+		// The age of a container that vanished before the engine could be asked is
+		// not known: repeating is better than losing.
+		return record.Oldest()
+	case r.cfg.Backlog || r.plan.notBefore != 0:
+		return r.cfg.Tail.from()
+	default:
+		return record.End()
+	}
 }
 
 // downGrace is the grace period of a route whose destination fails already:
@@ -258,6 +315,7 @@ func (r *Route) putBack(b *record.Batch) *record.Batch {
 	if b != nil {
 		b.Reset()
 		r.cfg.Batches.Put(b)
+		r.desk.trim()
 	}
 	return nil
 }
@@ -291,8 +349,13 @@ func (r *Route) close(ctx context.Context) {
 	}
 	r.saveLocked(time.Now())
 	r.closed = true
-	r.cursors, r.list, r.listEnd = nil, nil, nil
+	r.cursors, r.moved, r.list, r.listEnd = nil, nil, nil, nil
+	handOver := r.handOver
 	r.mu.Unlock()
+	r.unsaved()
+	if handOver != nil {
+		handOver()
+	}
 	for _, c := range open {
 		r.closeReader(c)
 	}
@@ -306,14 +369,33 @@ func (r *Route) save(now time.Time) {
 }
 
 func (r *Route) saveLocked(now time.Time) {
-	if r.cfg.Positions == nil {
-		return
-	}
-	for id, c := range r.cursors {
-		if c.reader == nil || c.finished || c.stored && c.delivered == c.saved {
+	r.auditLocked()
+	for i, c := range r.moved {
+		r.moved[i], c.moved = nil, false
+		if r.cfg.Positions == nil || c.reader == nil || c.finished || c.stored && c.delivered == c.saved {
 			continue
 		}
 		c.saved, c.stored = c.delivered, true
-		r.cfg.Positions.Set(r.cfg.Identity, id, c.log.Container().Name, c.delivered, now)
+		r.cfg.Positions.Set(r.cfg.Identity, c.id, c.log.Container().Name, c.delivered, &c.ledger.account, now)
+	}
+	r.moved = r.moved[:0]
+}
+
+// touchLocked has save look at a cursor: its position or its account has changed.
+func (r *Route) touchLocked(c *cursor) {
+	if c.moved {
+		return
+	}
+	c.moved = true
+	r.moved = append(r.moved, c)
+	if len(r.moved) == 1 {
+		r.unsaved()
+	}
+}
+
+// unsaved says that there is something to save.
+func (r *Route) unsaved() {
+	if r.cfg.Unsaved != nil {
+		r.cfg.Unsaved()
 	}
 }

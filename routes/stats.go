@@ -5,47 +5,39 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"tallyman/collector/record"
 )
 
-// Stats is a route's account. Its counters only grow.
+// Stats counts what happens to a route besides its lines. The counters only grow.
 type Stats struct {
-	// Lines and Bytes were delivered, bytes without newlines and framing. A line
-	// counts once however often it is sent, as do those filtered and dropped.
-	// Where a destination takes a part of a batch, its bytes are estimated.
-	Lines, Bytes atomic.Int64
-	// Filtered counts lines that the route's filter left out.
-	Filtered atomic.Int64
 	// Retries counts how often the destination had to be tried again.
 	Retries atomic.Int64
-	// ReadErrors counts errors while reading logs for this route,
-	// LostGenerations positions whose file had been rotated away.
-	ReadErrors, LostGenerations atomic.Int64
+	// ReadErrors counts errors while reading logs for this route.
+	ReadErrors atomic.Int64
 	// LastDelivered is the engine's time of the newest line delivered, in
 	// nanoseconds since the Unix epoch; 0 when there was none.
 	LastDelivered atomic.Int64
 
-	mu      sync.Mutex
-	dropped map[string]int64 // by reason; guarded by mu
+	// mu guards all below.
+	mu     sync.Mutex
+	events map[string]int64 // what the adapter counts, by event
 }
 
-// drop counts lines given up and returns how many there are of the reason.
-func (s *Stats) drop(reason string, lines int64) int64 {
+// count counts what happened to lines that were delivered all the same.
+func (s *Stats) count(event string, lines int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dropped == nil {
-		s.dropped = make(map[string]int64)
+	if s.events == nil {
+		s.events = make(map[string]int64)
 	}
-	s.dropped[reason] += lines
-	return s.dropped[reason]
+	s.events[event] += lines
 }
 
-// Dropped returns the lines given up, by reason.
-func (s *Stats) Dropped() map[string]int64 {
+// Events returns what happened to lines that were delivered all the same, such
+// as "cut".
+func (s *Stats) Events() map[string]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.dropped)
+	return maps.Clone(s.events)
 }
 
 // Lag is how far a route is behind its logs.
@@ -98,16 +90,11 @@ func (r *Route) Lag() Lag {
 
 // behind returns how many bytes of a log are not delivered.
 func (r *Route) behind(c *cursor) int64 {
-	at := func() record.Position {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return c.delivered
-	}
 	// When the cursor moves on to another file meanwhile, the reader may have let
 	// go of the one that was asked about.
-	for before := at(); ; {
+	for before := r.placeOf(c); ; {
 		bytes := c.reader.Lag(before)
-		after := at()
+		after := r.placeOf(c)
 		if after.Gen.Inode == before.Gen.Inode {
 			return bytes
 		}

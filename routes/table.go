@@ -2,7 +2,6 @@ package routes
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -17,7 +16,12 @@ import (
 // Defaults of TableConfig.
 const (
 	DefaultGrace = 5 * time.Second
-	saveEvery    = time.Second
+	// saveEvery is how long after a position has moved it is saved, together with
+	// all that have moved by then.
+	saveEvery = 500 * time.Millisecond
+	// saveAnyway is how often it is seen whether there is something to save where
+	// nothing has moved: what else is kept with the positions changes rarely.
+	saveAnyway = 10 * time.Second
 )
 
 // TableConfig is what a Table is made from.
@@ -26,22 +30,45 @@ type TableConfig struct {
 	Positions Positions
 	// Grace is how long a route that is stopped may take to deliver what is in
 	// flight; 0 stands for DefaultGrace.
-	Grace  time.Duration
-	Logger *slog.Logger
+	Grace time.Duration
+	// Hostname is the name of the agent's host, for adapters that tell it.
+	Hostname string
+	// Selection says which containers no route takes.
+	Selection Selection
+	// ContainerMetrics says that the metrics tell each container's account too.
+	ContainerMetrics bool
+	// LogLevels says that lines are counted by the level that they name too.
+	LogLevels bool
+	Logger    *slog.Logger
 }
 
 // Table holds the routes and tells each of them of every container's log.
 type Table struct {
 	cfg     TableConfig
 	batches sync.Pool
+	// due wakes Run when there is something to save.
+	due chan struct{}
+
+	// changing is held while the set of routes is changed, which may take the
+	// grace period. It is taken before mu.
+	changing sync.Mutex
+	// group has the routes that run.
+	group sync.WaitGroup
 
 	// mu guards all below.
 	mu      sync.Mutex
 	logs    map[string]collector.Log
+	uses    map[string]*logUse
 	routes  []*Route
 	viewers map[*Route]struct{}
-	// saving is why positions could not be saved last, nil when they could.
-	saving error
+	// running is the context of Run, nil before; stopped says that it has ended
+	// and that no route may start any more.
+	running context.Context
+	stopped bool
+	// saving is why positions could not be saved last, nil when they could, and
+	// unsaved how often they could not.
+	saving  error
+	unsaved int64
 }
 
 // NewTable returns a table without routes.
@@ -52,34 +79,11 @@ func NewTable(cfg TableConfig) *Table {
 	return &Table{
 		cfg:     cfg,
 		batches: sync.Pool{New: func() any { return record.NewBatch() }},
+		due:     make(chan struct{}, 1),
 		logs:    make(map[string]collector.Log),
+		uses:    make(map[string]*logUse),
 		viewers: make(map[*Route]struct{}),
 	}
-}
-
-// Add makes a route. It begins when Run does.
-func (t *Table) Add(d Definition) error {
-	config := d.Config
-	config.Logger = t.cfg.Logger.With("route", d.String())
-	adapter, err := d.description.New(config)
-	if err != nil {
-		return fmt.Errorf("route %q: %w", d.String(), err)
-	}
-	identity := d.Identity()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if slices.ContainsFunc(t.routes, func(r *Route) bool { return r.cfg.Identity == identity }) {
-		// It has never been used, so that closing it cannot fail.
-		_ = adapter.Close(closedContext())
-		return fmt.Errorf("route %q: another route has the same adapter, address and filters; "+
-			"give one of them a name with ?name=", d.String())
-	}
-	t.routes = append(t.routes, newRoute(routeConfig{
-		Identity: identity, Title: d.String(), Filter: d.Filter, Backlog: d.Backlog,
-		Adapter: adapter, Positions: t.cfg.Positions, Grace: t.cfg.Grace,
-		Batches: &t.batches, Logger: t.cfg.Logger,
-	}))
-	return nil
 }
 
 // Routes returns the routes, in the order in which they were added.
@@ -130,11 +134,30 @@ func (t *Table) offer(r *Route, log collector.Log) {
 	}
 }
 
+// offerAll tells a route, which is in the table already, of all logs there are.
+func (t *Table) offerAll(r *Route) {
+	t.mu.Lock()
+	logs := slices.Collect(maps.Values(t.logs))
+	t.mu.Unlock()
+	for _, log := range logs {
+		t.offer(r, log)
+		// It may have gone meanwhile, and the route been told too early.
+		id := log.Container().ID
+		t.mu.Lock()
+		_, there := t.logs[id]
+		t.mu.Unlock()
+		if !there {
+			r.gone(id)
+		}
+	}
+}
+
 // Gone says that the engine has removed a container: no further route is told
 // of its log. Those that read it read it to its end.
 func (t *Table) Gone(id string) {
 	t.mu.Lock()
 	delete(t.logs, id)
+	delete(t.uses, id)
 	all := slices.AppendSeq(slices.Clone(t.routes), maps.Keys(t.viewers))
 	t.mu.Unlock()
 	for _, r := range all {
@@ -145,29 +168,68 @@ func (t *Table) Gone(id string) {
 // Run delivers until ctx ends, and returns when every route has delivered what
 // was in flight, within the grace period, and its positions are saved.
 func (t *Table) Run(ctx context.Context) {
-	var group sync.WaitGroup
-	for _, r := range t.Routes() {
-		group.Go(func() { r.run(ctx) })
+	t.mu.Lock()
+	t.running = ctx
+	for _, r := range t.routes {
+		t.startLocked(r)
 	}
+	t.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		group.Wait()
 		<-ctx.Done()
+		t.mu.Lock()
+		t.stopped = true
+		t.mu.Unlock()
+		t.group.Wait()
 	}()
-	tick := time.NewTicker(saveEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(saveEvery)
+	defer timer.Stop()
+	soon := true
 	// Positions are saved also while routes stop: one that takes long must not
 	// cost the others what they have delivered.
 	for {
 		select {
-		case <-tick.C:
+		case <-t.due:
+			if !soon {
+				soon = true
+				timer.Reset(saveEvery)
+			}
+		case <-timer.C:
 			t.Save()
+			soon = t.SaveError() != nil
+			if soon {
+				timer.Reset(saveEvery)
+			} else {
+				timer.Reset(saveAnyway)
+			}
 		case <-ended:
 			t.save()
 			return
 		}
 	}
+}
+
+// saveSoon has Run save.
+func (t *Table) saveSoon() {
+	select {
+	case t.due <- struct{}{}:
+	default:
+	}
+}
+
+// startLocked runs a route if the table runs.
+func (t *Table) startLocked(r *Route) {
+	if t.running == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.running)
+	r.cancel, r.ended = cancel, make(chan struct{})
+	t.group.Go(func() {
+		defer close(r.ended)
+		defer cancel()
+		r.run(ctx)
+	})
 }
 
 // Save saves the positions of all routes.
@@ -183,7 +245,9 @@ func (t *Table) save() {
 	err := t.cfg.Positions.Save()
 	t.mu.Lock()
 	was := t.saving
-	t.saving = err
+	if t.saving = err; err != nil {
+		t.unsaved++
+	}
 	t.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
@@ -197,19 +261,13 @@ func (t *Table) save() {
 // ctx ends. No position is kept. It returns when the adapter is closed.
 func (t *Table) Stream(ctx context.Context, title string, f Filter, a adapters.Adapter) {
 	r := newRoute(routeConfig{
-		Identity: title, Title: title, Filter: f, Adapter: a,
-		Grace: time.Second, Batches: &t.batches, Logger: t.cfg.Logger,
+		Identity: title, Title: title, Filter: f, Selection: t.cfg.Selection, Adapter: a,
+		Grace: time.Second, Batches: &t.batches, Stats: new(Stats), Logger: t.cfg.Logger,
 	})
 	t.mu.Lock()
 	t.viewers[r] = struct{}{}
-	logs := make([]collector.Log, 0, len(t.logs))
-	for _, log := range t.logs {
-		logs = append(logs, log)
-	}
 	t.mu.Unlock()
-	for _, log := range logs {
-		t.offer(r, log)
-	}
+	t.offerAll(r)
 	r.run(ctx)
 	t.mu.Lock()
 	delete(t.viewers, r)

@@ -37,7 +37,12 @@ func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
 	}
 	switch err := reader.Next(b); {
 	case errors.Is(err, collector.ErrIdle):
+		if delivered.IsOldest() {
+			r.place(c, reader.Position())
+		}
+		r.sendDue(ctx, c, b, false)
 	case errors.Is(err, io.EOF):
+		r.sendDue(ctx, c, b, true)
 		r.mu.Lock()
 		c.ended = true
 		finished = c.first == nil
@@ -48,12 +53,33 @@ func (r *Route) turn(ctx context.Context, c *cursor, b *record.Batch) {
 	case err != nil:
 		r.retryRead(c, err)
 	default:
-		if b.More {
+		if delivered.IsOldest() {
+			r.place(c, b.Start)
+		}
+		if c.use != nil {
+			c.use.add(b)
+		}
+		more := b.More
+		if more {
 			r.mu.Lock()
 			r.enlistLocked(c)
 			r.mu.Unlock()
 		}
 		r.send(ctx, c, b)
+		if c.stages != nil && !more {
+			c.stages.arm(c.changed)
+		}
+	}
+}
+
+// place tells a cursor where it has begun, if that was no place yet when the log
+// was opened: were the agent ended before anything is delivered, it would begin
+// at the oldest line.
+func (r *Route) place(c *cursor, at record.Position) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.first == nil && c.delivered.IsOldest() && !at.IsOldest() {
+		r.moveLocked(c, at)
 	}
 }
 
@@ -63,9 +89,10 @@ func (r *Route) seek(c *cursor, to record.Position) error {
 	err := c.reader.Seek(to)
 	var lost *collector.LostError
 	if errors.As(err, &lost) {
-		r.countLost(c.log.Container())
 		r.mu.Lock()
 		c.delivered = c.reader.Position()
+		r.touchLocked(c)
+		r.gapLocked(c)
 		r.mu.Unlock()
 		err = nil
 	}
@@ -89,40 +116,81 @@ func (r *Route) retryRead(c *cursor, err error) {
 	}
 }
 
-// send sends what the filter wants of a batch.
+// send sends what the route wants of a batch.
 func (r *Route) send(ctx context.Context, c *cursor, b *record.Batch) {
-	r.kept = r.kept[:0]
-	filtered := int64(0)
-	if r.some {
-		filtered = r.filter(b)
-	}
-	if len(b.Records) == 0 {
-		r.pass(c, b.End, filtered)
+	if b.GivenUp {
+		r.passOver(c, b)
+		// The space of what waits to be complete is wanted too.
+		r.sendDue(ctx, c, b, true)
 		return
 	}
-	f := r.launch(c, b, r.kept, filtered)
-	r.cfg.Adapter.Send(ctx, b, f.done)
+	if b.Lost > 0 {
+		r.countLost(c, b)
+	}
+	d := &r.draft
+	d.reset()
+	for i := range b.Records {
+		d.lengths = append(d.lengths, uint32(len(b.Records[i].Line)))
+	}
+	if n := len(b.Records); n > 0 {
+		d.oldest, d.newest = b.Records[0].Time, b.Records[n-1].Time
+	}
+	if c.stages != nil {
+		c.stages.run(b, d)
+	}
+	r.dispatch(ctx, c, b)
 }
 
-// filter takes the records of unwanted streams out of b and counts them.
-func (r *Route) filter(b *record.Batch) int64 {
-	n := 0
-	for i := range b.Records {
-		if r.wanted[b.Records[i].Stream] {
-			b.Records[n] = b.Records[i]
-			n++
-			r.kept = append(r.kept, uint32(i))
-		}
+// sendDue sends what has waited in memory for long enough, or with all of it
+// everything, when there is nothing to read.
+func (r *Route) sendDue(ctx context.Context, c *cursor, b *record.Batch, all bool) {
+	s := c.stages
+	if s == nil || !s.pending() {
+		return
 	}
-	filtered := int64(len(b.Records) - n)
-	b.Records = b.Records[:n]
-	return filtered
+	b.Reset()
+	b.Container = c.log.Container()
+	r.mu.Lock()
+	b.Start = c.delivered
+	if c.last != nil {
+		b.Start = c.last.end
+	}
+	b.End = b.Start
+	r.mu.Unlock()
+	r.draft.reset()
+	if s.release(b, &r.draft, all) {
+		r.dispatch(ctx, c, b)
+	}
+	s.arm(c.changed)
+}
+
+// dispatch gives a batch to the adapter, if anything of it is to be sent.
+func (r *Route) dispatch(ctx context.Context, c *cursor, b *record.Batch) {
+	held := r.draft.held.Lines > 0
+	if len(b.Records) == 0 && !held {
+		r.pass(c, b.End)
+		return
+	}
+	f := r.launch(c, b)
+	if held {
+		c.stages.hold(f)
+	}
+	if len(b.Records) == 0 {
+		return
+	}
+	if c.stages != nil {
+		c.stages.finish(r.stats)
+	}
+	r.cfg.Adapter.Send(ctx, b, f.done)
 }
 
 // detach forgets a container that was removed and all of whose log is settled.
 func (r *Route) detach(c *cursor) {
+	// A log keeps what a reader is closed before.
+	c.reader.Release(r.placeOf(c))
 	r.mu.Lock()
 	c.finished = true
+	r.endLocked(c, time.Now())
 	if c.gone {
 		delete(r.cursors, c.id)
 	}
@@ -130,12 +198,20 @@ func (r *Route) detach(c *cursor) {
 	r.closeReader(c)
 	if r.cfg.Positions != nil {
 		r.cfg.Positions.Delete(r.cfg.Identity, c.id)
+		r.unsaved()
 	}
 }
 
 func (r *Route) closeReader(c *cursor) {
 	if c.retry != nil {
 		c.retry.Stop()
+	}
+	if c.stages != nil {
+		c.stages.stop()
+	}
+	if r.viewer() {
+		// It will not come back to what it has not read.
+		c.reader.Release(c.reader.Position())
 	}
 	if err := c.reader.Close(); err != nil {
 		r.cfg.Logger.Warn("closing a log", "container", c.log.Container().Name, "error", err)

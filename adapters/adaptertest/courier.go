@@ -65,7 +65,13 @@ type parcel struct {
 
 func newCourier(t *testing.T, s *Suite, address string) *courier {
 	t.Helper()
-	c := &courier{t: t, adapter: s.New(t, address), patience: s.Patience}
+	return newCourierOf(t, s.New(t, address), s.Patience)
+}
+
+// newCourierOf returns a courier that closes the adapter when the test ends.
+func newCourierOf(t *testing.T, adapter adapters.Adapter, patience time.Duration) *courier {
+	t.Helper()
+	c := &courier{t: t, adapter: adapter, patience: patience}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
@@ -134,8 +140,7 @@ func (c *courier) anyFailed() bool {
 // that is not settled.
 func (c *courier) deliver(ctx context.Context, batches []*record.Batch) {
 	c.t.Helper()
-	const rounds = 100
-	for range rounds {
+	for deadline := time.Now().Add(c.patience); time.Now().Before(deadline); {
 		parcels := make([]*parcel, 0, len(batches))
 		for _, b := range batches {
 			parcels = append(parcels, c.send(ctx, b))
@@ -170,7 +175,22 @@ func (c *courier) deliver(ctx context.Context, batches []*record.Batch) {
 			return
 		}
 	}
-	c.t.Fatalf("%d batches are not delivered after %d rounds", len(batches), rounds)
+	c.t.Fatalf("%d batches are not delivered after %v", len(batches), c.patience)
+}
+
+// Deliver sends numbered lines of three containers until all are delivered,
+// closes the adapter, and fails the test unless each line arrived at the server,
+// none before the one before it. It returns how many arrived again.
+func Deliver(t *testing.T, adapter adapters.Adapter, server Server, lines int, patience time.Duration) (repeated int) {
+	t.Helper()
+	const size = 200
+	batches := numbered(3, lines/size, size)
+	c := newCourierOf(t, adapter, patience)
+	c.deliver(t.Context(), batches)
+	if err := adapter.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return checkNumbered(t, server.Lines(), batches)
 }
 
 // mustDeliver sends batches to a server that works, where each is delivered at
@@ -193,10 +213,12 @@ func (c *courier) mustDeliver(server Server, lossy bool, batches ...*record.Batc
 	}
 	c.adapter.Flush(ctx)
 	c.settled()
-	c.arrived(server, want)
-	if c.anyFailed() {
-		c.t.Fatal("a batch was not delivered")
+	for i, p := range c.parcels {
+		if err := c.result(p); err != nil && c.anyFailed() {
+			c.t.Fatalf("the %d. batch: %v", i+1, err)
+		}
 	}
+	c.arrived(server, want)
 }
 
 func (c *courier) arrived(server Server, want int) {

@@ -3,6 +3,7 @@
 package adaptertest
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	Mute
 	// Refuses does not listen on its address.
 	Refuses
+	// ReadsSlowly reads everything, in small pieces with pauses between them.
+	ReadsSlowly
 )
 
 // Server is a destination made by a test.
@@ -39,36 +42,61 @@ type Server interface {
 	Count() int
 }
 
+// Breaker is a Server that can tell whether it broke off its first connection,
+// as one in mode Resets is to.
+type Breaker interface {
+	Server
+	// Broke reports whether it did.
+	Broke() bool
+}
+
+// Patience is how long a test waits for what is sure to come: far longer than it
+// takes on a busy machine, for it only guards against waiting for ever.
+const Patience = time.Minute
+
 // Suite describes an adapter to Run.
 type Suite struct {
 	// Start starts a server and has t.Cleanup end it. It is called with every
 	// mode, with Serves alone when Lossy is set.
 	Start func(t *testing.T, mode Mode) Server
-	// New makes the adapter with deadlines far below Patience.
+	// New makes the adapter. Its deadlines are for a server that works on a
+	// busy machine.
 	New func(t *testing.T, address string) adapters.Adapter
-	// Patience is how long anything may take; 20 s when zero.
+	// NewImpatient makes the adapter for servers that never read, with
+	// deadlines of some hundred milliseconds; New does when nil.
+	NewImpatient func(t *testing.T, address string) adapters.Adapter
+	// Patience is how long anything may take; the constant of that name when
+	// zero.
 	Patience time.Duration
 	// MaxLine is the longest line that passes whole; 1 MiB when zero.
 	MaxLine int
+	// Slow says that each line costs a request, so that fewer are sent.
+	Slow bool
 	// Lossy says that the protocol gives no notice of what arrives, so that
 	// only servers that read are tried, and no faster than they read.
 	Lossy bool
+	// UTF8 says that the protocol's text is UTF-8: each byte that is not
+	// arrives as U+FFFD.
+	UTF8 bool
 }
 
 // Run runs the suite.
 func Run(t *testing.T, s Suite) {
 	t.Helper()
 	if s.Patience == 0 {
-		s.Patience = 20 * time.Second
+		s.Patience = Patience
+	}
+	if s.NewImpatient == nil {
+		s.NewImpatient = s.New
 	}
 	if s.MaxLine == 0 {
 		s.MaxLine = 1 << 20
 	}
 	run := func(name string, reliable bool, f func(*testing.T, *Suite)) {
+		if reliable && s.Lossy {
+			return // The protocol gives no notice of what arrives.
+		}
 		t.Run(name, func(t *testing.T) {
-			if reliable && s.Lossy {
-				t.Skip("the protocol gives no notice of what arrives")
-			}
 			current := goleak.IgnoreCurrent()
 			// Registered first and so run last, after the server's end.
 			t.Cleanup(func() { goleak.VerifyNone(t, current) })
@@ -85,10 +113,19 @@ func Run(t *testing.T, s Suite) {
 	run("Send after Close is settled", false, testSendAfterClose)
 	run("Send with an ended context is settled", false, testEnded)
 	run("after a reset nothing is missing", true, testReset)
+	run("a batch that failed is not overtaken", true, testNotOvertaken)
+	run("a slow server gets everything once", true, testSlow)
 	run("a server that never reads is given up", true, testMute)
 	run("a server that refuses is an error to retry", true, testRefused)
 	run("cancelling ends a blocked Send", true, testCancel)
 	run("Close settles what a mute server left", true, testCloseSettles)
+}
+
+// With returns options, not nil, and one more, which wins.
+func With(options map[string]string, name, value string) map[string]string {
+	options = maps.Clone(options)
+	options[name] = value
+	return options
 }
 
 // Eventually polls until condition holds, and fails the test after patience.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -37,7 +39,8 @@ const (
 	smallBuffer = 16 << 10
 )
 
-// TCPServer is a Server over TCP or TLS, for protocols without answers.
+// TCPServer is a Server over TCP, TLS or a Unix socket, for protocols without
+// answers.
 type TCPServer struct {
 	address string
 	format  Format
@@ -49,9 +52,11 @@ type TCPServer struct {
 
 	mu sync.Mutex
 	// conns are all connections in the order of their beginning; closed says
-	// that no more are taken. Guarded by mu.
+	// that no more are taken, broke that the first was broken off. Guarded by
+	// mu.
 	conns  []*serverConn
 	closed bool
+	broke  bool
 }
 
 // serverConn is one connection to a TCPServer.
@@ -80,6 +85,33 @@ func StartTCP(t *testing.T, mode Mode, config *tls.Config, format Format) *TCPSe
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, listener, mode, config, format)
+}
+
+// StartUnix starts a server on a Unix socket that takes a stream.
+func StartUnix(t *testing.T, mode Mode, format Format) *TCPServer {
+	t.Helper()
+	listener, err := net.Listen("unix", SocketPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, listener, mode, nil, format)
+}
+
+// SocketPath returns a path in a folder of its own that is short enough for a
+// Unix socket.
+func SocketPath(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "tallyman")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return filepath.Join(folder, "socket")
+}
+
+func serve(t *testing.T, listener net.Listener, mode Mode, config *tls.Config, format Format) *TCPServer {
+	t.Helper()
 	s := &TCPServer{address: listener.Addr().String(), format: format, config: config, mode: mode, ended: make(chan struct{})}
 	if mode == Refuses {
 		_ = listener.Close()
@@ -154,7 +186,10 @@ func (s *TCPServer) serve(c *serverConn, first bool) {
 	defer func() { _ = c.conn.Close() }()
 	conn := c.conn
 	if s.mode == Resets && first {
-		conn = &resettingConn{TCPConn: conn.(*net.TCPConn)}
+		conn = s.breakingOff(conn)
+	}
+	if s.mode == ReadsSlowly {
+		conn = SlowConn{conn}
 	}
 	if s.config != nil {
 		secure := tls.Server(conn, s.config)
@@ -192,15 +227,55 @@ func (s *TCPServer) take(c *serverConn, data []byte) {
 	}
 }
 
-// resettingConn reads resetAfter bytes, lets the sender fill the receive buffer,
-// and resets the connection. What the buffer holds is read without making room
-// in it, so that every byte that the kernel acknowledged is read and none is
-// acknowledged after.
+// Broke implements Breaker.
+func (s *TCPServer) Broke() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broke
+}
+
+func (s *TCPServer) setBroke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broke = true
+}
+
+// breakingOff returns conn so that it is broken off in the middle.
+func (s *TCPServer) breakingOff(conn net.Conn) net.Conn {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return &resettingConn{TCPConn: tcp, broke: s.setBroke}
+	}
+	return &leavingConn{Conn: conn, broke: s.setBroke}
+}
+
+// leavingConn closes a Unix socket after resetAfter bytes: there what was not
+// read is not taken for delivered.
+type leavingConn struct {
+	net.Conn
+	broke func()
+	read  int
+}
+
+func (c *leavingConn) Read(p []byte) (int, error) {
+	if c.read >= resetAfter {
+		c.broke()
+		_ = c.Close()
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(p)
+	c.read += n
+	return n, err
+}
+
+// resettingConn reads resetAfter bytes and resets the connection: first the
+// kernel is told to drop all that comes, and what it has acknowledged by then is
+// read, so that no acknowledged byte is lost.
 type resettingConn struct {
 	*net.TCPConn
-	read    int
-	peeked  []byte
-	stopped bool
+	broke  func()
+	read   int
+	peeked []byte
+	deaf   bool
 }
 
 func (c *resettingConn) Read(p []byte) (int, error) {
@@ -209,43 +284,53 @@ func (c *resettingConn) Read(p []byte) (int, error) {
 		c.read += n
 		return n, err
 	}
-	if !c.stopped {
-		c.stopped = true
-		c.peeked = c.peekAll()
+	if !c.deaf {
+		c.deaf = true
+		if err := c.stopHearing(); err != nil {
+			return 0, err
+		}
 	}
 	n := copy(p, c.peeked)
 	if c.peeked = c.peeked[n:]; n > 0 {
 		return n, nil
 	}
+	c.broke()
 	_ = c.SetLinger(0)
 	_ = c.Close()
 	return 0, io.EOF
 }
 
-// peekAll returns what the kernel holds once that grows no more.
-func (c *resettingConn) peekAll() []byte {
+// stopHearing attaches a filter that drops every segment (socket(7),
+// SO_ATTACH_FILTER), so that nothing more is acknowledged, and takes what the
+// kernel holds.
+func (c *resettingConn) stopHearing() error {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return nil
+		return err
 	}
-	buf := make([]byte, 8<<20)
-	held, same := -1, 0
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for same < 8 {
+	filter := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	control := func(f func(fd int) error) {
+		if err == nil {
+			err = errors.Join(raw.Control(func(fd uintptr) { err = f(int(fd)) }), err)
+		}
+	}
+	control(func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+	})
+	// A segment that was past the filter already is there by the second look.
+	for range 2 {
+		tick := time.NewTimer(5 * time.Millisecond)
 		<-tick.C
-		before := held
-		if raw.Control(func(fd uintptr) {
-			held, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		}) != nil {
-			return nil
-		}
-		if err != nil {
-			held = 0
-		}
-		if same++; held != before {
-			same = 0
-		}
+		buf := make([]byte, 8<<20)
+		control(func(fd int) error {
+			n, _, err := unix.Recvfrom(fd, buf, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			if errors.Is(err, unix.EAGAIN) {
+				n, err = 0, nil
+			}
+			c.peeked = buf[:max(n, 0)]
+			return err
+		})
 	}
-	return buf[:held]
+	return err
 }

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// UDPServer is a Server that takes each datagram as a message.
+// UDPServer is a Server that takes each datagram as a message, over UDP or a
+// Unix socket.
 type UDPServer struct {
 	address string
 
@@ -23,6 +24,21 @@ func StartUDP(t *testing.T, format Format) *UDPServer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return receive(t, conn, format)
+}
+
+// StartUnixgram starts a server on a Unix socket that takes datagrams.
+func StartUnixgram(t *testing.T, format Format) *UDPServer {
+	t.Helper()
+	conn, err := net.ListenPacket("unixgram", SocketPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receive(t, conn, format)
+}
+
+func receive(t *testing.T, conn net.PacketConn, format Format) *UDPServer {
+	t.Helper()
 	s := &UDPServer{address: conn.LocalAddr().String()}
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -3,6 +3,12 @@ package all
 
 import (
 	"tallyman/adapters"
+	"tallyman/adapters/file"
+	"tallyman/adapters/gelf"
+	httppost "tallyman/adapters/http"
+	"tallyman/adapters/loki"
+	"tallyman/adapters/nats"
+	"tallyman/adapters/otlp"
 	"tallyman/adapters/raw"
 	"tallyman/adapters/syslog"
 )
@@ -13,5 +19,11 @@ func List() []adapters.Description {
 	return []adapters.Description{
 		syslog.Description(),
 		raw.Description(),
+		file.Description(),
+		httppost.Description(),
+		loki.Description(),
+		otlp.Description(),
+		nats.Description(),
+		gelf.Description(),
 	}
 }

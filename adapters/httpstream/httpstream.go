@@ -52,7 +52,7 @@ func (s *Stream) Send(_ context.Context, b *record.Batch, done func(error)) {
 			s.lost += int64(len(b.Records) - i)
 			break
 		}
-		s.pending = s.format.appendRecord(s.pending, b.Container, &b.Records[i])
+		s.pending = s.format.AppendRecord(s.pending, b.Container, &b.Records[i])
 	}
 	s.mu.Unlock()
 	s.signal()
@@ -82,7 +82,7 @@ func (s *Stream) signal() {
 // goes away, whose error it returns. The headers go out at once.
 func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter) error {
 	control := http.NewResponseController(w)
-	w.Header().Set("Content-Type", s.format.contentType())
+	w.Header().Set("Content-Type", s.format.ContentType())
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// A proxy that gathers lines would spoil a live view.
@@ -91,13 +91,31 @@ func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter) error {
 	if err := control.Flush(); err != nil {
 		return fmt.Errorf("sending the headers: %w", err)
 	}
+	return s.pump(ctx, func(chunk []byte) error {
+		if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return fmt.Errorf("setting the deadline of a write: %w", err)
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return fmt.Errorf("writing to the client: %w", err)
+		}
+		if err := control.Flush(); err != nil {
+			return fmt.Errorf("writing to the client: %w", err)
+		}
+		// Over HTTP/2 a deadline that passes ends the stream even while nothing is
+		// written (net/http, http2stream.onWriteTimeout).
+		return control.SetWriteDeadline(time.Time{})
+	})
+}
+
+// pump writes what comes until ctx ends, the stream is closed or write fails.
+func (s *Stream) pump(ctx context.Context, write func(chunk []byte) error) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var chunk []byte
 	for {
 		chunk = s.take(chunk)
 		if len(chunk) > 0 {
-			if err := write(control, w, chunk); err != nil {
+			if err := write(chunk); err != nil {
 				return err
 			}
 			pause.Reset(gather)
@@ -119,19 +137,6 @@ func (s *Stream) Serve(ctx context.Context, w http.ResponseWriter) error {
 	}
 }
 
-func write(control *http.ResponseController, w http.ResponseWriter, chunk []byte) error {
-	if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return fmt.Errorf("setting the deadline of a write: %w", err)
-	}
-	if _, err := w.Write(chunk); err != nil {
-		return fmt.Errorf("writing to the client: %w", err)
-	}
-	if err := control.Flush(); err != nil {
-		return fmt.Errorf("writing to the client: %w", err)
-	}
-	return nil
-}
-
 // take returns what is pending and leaves used in its place.
 func (s *Stream) take(used []byte) []byte {
 	s.mu.Lock()
@@ -139,7 +144,7 @@ func (s *Stream) take(used []byte) []byte {
 	chunk := s.pending
 	s.pending = used[:0]
 	if s.lost > 0 {
-		chunk = s.format.appendLost(chunk, s.lost)
+		chunk = s.format.AppendLost(chunk, s.lost)
 		s.lost = 0
 	}
 	return chunk

@@ -20,10 +20,11 @@ const refreshAfter = time.Minute
 // sendBuffer is the socket's send buffer that is asked for, in bytes.
 const sendBuffer = 1 << 20
 
-// Datagram sends messages over UDP, each in a datagram of its own. A message is
-// delivered when the kernel has taken it; what becomes of it after is not known,
-// except that a host where nobody listens may say so, which fails the message
-// after the lost one.
+// Datagram sends messages over UDP or to a Unix socket, each in a datagram of
+// its own. A message is delivered when the kernel has taken it. What becomes of
+// it after is not known over UDP, except that a host where nobody listens may
+// say so, which fails the message after the lost one. A Unix socket's queue
+// holds it for the peer, and where the queue is full the message waits.
 //
 // Its methods are called by one goroutine at a time.
 type Datagram struct {
@@ -41,11 +42,11 @@ type Datagram struct {
 // NewDatagram checks the configuration and returns a Datagram that is not
 // connected.
 func NewDatagram(c Config) (*Datagram, error) {
-	if err := CheckAddress(c.Address); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	if c.Limits.MaxDatagram > MaxUDPPayload {
-		return nil, fmt.Errorf("setting the longest datagram to %d bytes: UDP carries at most %d",
+		return nil, fmt.Errorf("setting the longest datagram to %d bytes: one carries at most %d",
 			c.Limits.MaxDatagram, MaxUDPPayload)
 	}
 	c.Limits = c.Limits.WithDefaults()
@@ -62,7 +63,7 @@ func (d *Datagram) Begin(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if d.conn == nil || time.Since(d.since) > refreshAfter {
+	if d.conn == nil || !d.config.Unix && time.Since(d.since) > refreshAfter {
 		if err := d.connect(ctx); err != nil && d.conn == nil {
 			return nil, err
 		}
@@ -83,13 +84,17 @@ func (d *Datagram) Keep(buf []byte) {
 
 func (d *Datagram) connect(ctx context.Context) error {
 	d.since = time.Now()
-	dialer := net.Dialer{Timeout: d.config.Limits.DialTimeout}
-	conn, err := dialer.DialContext(ctx, "udp", d.config.Address)
+	dialer := net.Dialer{Timeout: d.config.Limits.DialTimeout, Resolver: d.config.Resolver}
+	network := "udp"
+	if d.config.Unix {
+		network = "unixgram"
+	}
+	conn, err := dialer.DialContext(ctx, network, d.config.Address)
 	if err != nil {
 		return fmt.Errorf("dialling %q: %w", d.config.Address, err)
 	}
 	// The kernel gives what it allows, and less only makes a flood wait sooner.
-	_ = conn.(*net.UDPConn).SetWriteBuffer(sendBuffer)
+	_ = conn.(interface{ SetWriteBuffer(bytes int) error }).SetWriteBuffer(sendBuffer)
 	d.disconnect()
 	d.conn = conn
 	return nil
@@ -97,7 +102,7 @@ func (d *Datagram) connect(ctx context.Context) error {
 
 func (d *Datagram) disconnect() {
 	if d.conn != nil {
-		_ = d.conn.Close() // A UDP socket holds nothing that could be lost here.
+		_ = d.conn.Close() // It holds nothing that could be lost here.
 		d.conn = nil
 	}
 }

@@ -1,5 +1,5 @@
-// Package transport carries messages to a peer over TCP, TLS or UDP and says
-// what became of them.
+// Package transport carries messages to a peer over TCP, TLS, UDP or a Unix
+// socket and says what became of them.
 //
 // A Stream gathers the frames of many batches into one write and calls a batch
 // delivered once the peer's kernel has acknowledged all of its bytes: on Linux
@@ -11,6 +11,10 @@
 // socket throws that data away though its kernel had acknowledged it; only a
 // protocol with acknowledgements of its own can do better.
 //
-// A Datagram sends one message in each UDP datagram. A message counts as
+// Over a Unix socket the same question is answered by what the peer has read,
+// and a batch is delivered only then: a peer that ends with data unread gets
+// that data again.
+//
+// A Datagram sends one message in each datagram. A message counts as
 // delivered when the kernel has taken it, so it arrives at most once.
 package transport

@@ -31,7 +31,7 @@ func testConfig(address string) Config {
 	return Config{
 		Address: address,
 		Limits: Limits{
-			DialTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, AckTimeout: 5 * time.Second,
+			DialTimeout: time.Minute, WriteTimeout: time.Minute, AckTimeout: time.Minute,
 		},
 		Partial: func(settled int, err error) error { return &partialError{settled, err} },
 		Closed:  errTestClosed,
@@ -107,7 +107,7 @@ var frame = [frameLen]byte(bytes.Repeat([]byte("f"), frameLen))
 // eventually polls until condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
@@ -124,7 +124,7 @@ func receive(t *testing.T, result <-chan error) error {
 	select {
 	case err := <-result:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("done was not called")
 		return nil
 	}

@@ -3,6 +3,8 @@ package transport
 import (
 	"fmt"
 	"net"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -59,4 +61,29 @@ func CheckAddress(address string) error {
 		return fmt.Errorf("reading address %q: the port is missing", address)
 	}
 	return nil
+}
+
+// maxSocketPath is the longest path of a Unix socket, in bytes: the kernel has
+// room for one more, a zero (unix(7)).
+const maxSocketPath = 107
+
+// checkSocketPath reports what is wrong with the path of a Unix socket.
+func checkSocketPath(path string) error {
+	switch {
+	case !filepath.IsAbs(path):
+		return fmt.Errorf("reading the socket's path %q: it does not begin with a slash", path)
+	case len(path) > maxSocketPath:
+		return fmt.Errorf("reading the socket's path %q: it is longer than %d bytes", path, maxSocketPath)
+	case strings.ContainsRune(path, 0):
+		return fmt.Errorf("reading the socket's path %q: it holds a zero byte", path)
+	}
+	return nil
+}
+
+// check reports what is wrong with the address.
+func (c *Config) check() error {
+	if c.Unix {
+		return checkSocketPath(c.Address)
+	}
+	return CheckAddress(c.Address)
 }

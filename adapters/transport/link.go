@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,15 +12,25 @@ import (
 	"time"
 )
 
-// Waits between readings of the send queue.
+// Waits between readings of the send queue: at first while somebody waits for
+// room, and while nobody does, when what a reading costs is the waking for it.
+// A peer that has read a short piece acknowledges it after up to 40 ms
+// (TCP_DELACK_MIN in include/net/tcp.h), or when it is written to again.
 const (
 	firstPoll = time.Millisecond
+	idlePoll  = 20 * time.Millisecond
 	lastPoll  = 50 * time.Millisecond
 )
 
 // tlsChunk is how much is handed to TLS at a time: one record of the greatest
 // size (RFC 8446, section 5.1), so that acknowledgements are known as finely.
 const tlsChunk = 16 << 10
+
+// socket is a TCP connection or a stream over a Unix socket.
+type socket interface {
+	net.Conn
+	syscall.Conn
+}
 
 // link is one connection from its dial to its end: it is never mended, a Stream
 // makes a new one. Three goroutines know it: the caller's, which writes; the
@@ -35,7 +43,7 @@ type link struct {
 
 	// raw is the socket, conn what is read and written: the socket or TLS over
 	// it. cipher counts TLS's bytes and is nil without TLS.
-	raw    *net.TCPConn
+	raw    socket
 	conn   net.Conn
 	cipher *countingConn
 	queue  *sendQueue
@@ -63,90 +71,13 @@ type link struct {
 	flight   inFlight
 	err      error
 	settling bool
+	// lost says that a batch failed, not only the connection.
+	lost bool
 }
 
 // seal says that the first plain bytes are all within the first cipher bytes
 // that TLS wrote.
 type seal struct{ plain, cipher uint64 }
-
-// dial connects and starts the reader and the poller.
-func dial(ctx context.Context, c *Config) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.Limits.DialTimeout)
-	defer cancel()
-	dialer := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 4},
-		Control: func(_, _ string, raw syscall.RawConn) error {
-			return setUserTimeout(raw, c.Limits.AckTimeout)
-		},
-	}
-	conn, err := dialer.DialContext(ctx, "tcp", c.Address)
-	if err != nil {
-		return nil, fmt.Errorf("dialling %q: %w", c.Address, err)
-	}
-	raw := conn.(*net.TCPConn)
-	l := &link{
-		address: c.Address, limits: c.Limits, partial: c.Partial,
-		raw: raw, conn: raw,
-		wake: make(chan struct{}, 1), dead: make(chan struct{}),
-	}
-	if l.queue, err = newSendQueue(raw); err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
-	var confirmed *confirmation
-	if c.TLS != nil {
-		if confirmed, err = l.secure(ctx, c.TLS); err != nil {
-			_ = raw.Close()
-			return nil, fmt.Errorf("securing the connection to %q: %w", c.Address, err)
-		}
-	}
-	l.running.Go(l.read)
-	l.running.Go(l.poll)
-	if confirmed != nil {
-		if err := l.confirm(ctx, confirmed); err != nil {
-			l.fail(err)
-			l.running.Wait()
-			return nil, fmt.Errorf("securing the connection to %q: %w", c.Address, err)
-		}
-	}
-	return l, nil
-}
-
-// secure makes the TLS handshake. It returns a confirmation when the server is
-// still to judge the client's certificate.
-func (l *link) secure(ctx context.Context, o *TLSOptions) (*confirmation, error) {
-	config, err := o.Config(l.address)
-	if err != nil {
-		return nil, err
-	}
-	confirmed := newConfirmation(config)
-	l.cipher = &countingConn{TCPConn: l.raw}
-	client := tls.Client(l.cipher, config)
-	if err := client.HandshakeContext(ctx); err != nil {
-		return nil, err
-	}
-	l.conn = client
-	if !confirmed.asked.Load() || client.ConnectionState().Version < tls.VersionTLS13 {
-		return nil, nil //nolint:nilnil // There is nothing to confirm.
-	}
-	return confirmed, nil
-}
-
-// confirm waits for the server's acceptance, or for its refusal to stay out.
-func (l *link) confirm(ctx context.Context, c *confirmation) error {
-	timer := time.NewTimer(confirmTime)
-	defer timer.Stop()
-	select {
-	case <-c.ticket:
-		return nil
-	case <-timer.C:
-		return nil
-	case <-l.dead:
-		return l.broken()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // broken returns why the link is broken, nil while it is not.
 func (l *link) broken() error {
@@ -202,7 +133,7 @@ func (l *link) poll() {
 		case <-l.dead:
 			return
 		}
-		wait := firstPoll
+		wait := idlePoll
 		before, since := l.ackedBytes(), time.Now()
 		for l.outstanding() > 0 {
 			timer.Reset(wait)
@@ -322,6 +253,7 @@ func (l *link) settle() {
 		var err error
 		if b.torn || b.end > l.acked {
 			err = l.partial(settled, l.err)
+			l.lost = true
 		}
 		l.mu.Unlock()
 		b.done(err)

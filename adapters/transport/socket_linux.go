@@ -3,7 +3,6 @@ package transport
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -30,8 +29,14 @@ func setUserTimeout(raw syscall.RawConn, d time.Duration) error {
 const tcpClose = 7
 
 // sendQueue asks the kernel how much of a socket's data is not acknowledged.
+//
+// A Unix socket has no acknowledgements: there the kernel counts the memory of
+// what the peer has not read, which is the bytes and the kernel's own bother
+// with them (unix_outq_len in net/unix/af_unix.c). So the number is never too
+// small, and none when all is read.
 type sendQueue struct {
-	raw syscall.RawConn
+	raw  syscall.RawConn
+	unix bool
 	// ask is made once, so that a reading allocates nothing.
 	ask func(fd uintptr)
 
@@ -39,21 +44,23 @@ type sendQueue struct {
 	// left and ok are the last reading; guarded by mu.
 	left uint32
 	ok   bool
+	// ended is where a Unix socket is asked for its peer's end; guarded by mu.
+	ended [1]unix.PollFd
 }
 
-func newSendQueue(conn *net.TCPConn) (*sendQueue, error) {
+func newSendQueue(conn syscall.Conn, unixSocket bool) (*sendQueue, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("reaching the socket: %w", err)
 	}
-	q := &sendQueue{raw: raw}
+	q := &sendQueue{raw: raw, unix: unixSocket}
 	q.ask = q.askFD
 	return q, nil
 }
 
 // unacked returns how many bytes are unsent or unacknowledged. It is not ok
-// once the socket is closed on either side's reset: what the queue holds then
-// says nothing of what arrived.
+// once the socket is closed on either side's reset, or a Unix socket by its
+// peer: what the queue holds then says nothing of what arrived.
 func (q *sendQueue) unacked() (left uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -67,6 +74,15 @@ func (q *sendQueue) askFD(fd uintptr) {
 	q.ok = false
 	left, err := unix.IoctlGetUint32(int(fd), unix.SIOCOUTQ)
 	if err != nil {
+		return
+	}
+	if q.unix {
+		// A peer that ends is gone to be seen before the kernel throws away what
+		// it has not read (unix_release_sock in net/unix/af_unix.c), so that the
+		// order of the two questions matters here too.
+		q.ended[0] = unix.PollFd{Fd: int32(fd)}
+		_, err = unix.Poll(q.ended[:], 0)
+		q.left, q.ok = left, err == nil && q.ended[0].Revents&(unix.POLLHUP|unix.POLLERR) == 0
 		return
 	}
 	// The state is asked for after the queue, so that a reset in between voids

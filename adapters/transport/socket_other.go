@@ -3,7 +3,6 @@
 package transport
 
 import (
-	"net"
 	"syscall"
 	"time"
 )
@@ -14,7 +13,7 @@ func setUserTimeout(syscall.RawConn, time.Duration) error { return nil }
 // sendQueue stands in where a socket's queue cannot be read.
 type sendQueue struct{}
 
-func newSendQueue(*net.TCPConn) (*sendQueue, error) { return &sendQueue{}, nil }
+func newSendQueue(syscall.Conn, bool) (*sendQueue, error) { return &sendQueue{}, nil }
 
 // unacked takes what was written as acknowledged.
 func (*sendQueue) unacked() (left uint64, ok bool) { return 0, true }

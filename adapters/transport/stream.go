@@ -4,17 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 )
 
 // Config is what a Stream or a Datagram is made from.
 type Config struct {
-	// Address is the peer's host and port. The name is resolved at every
-	// connect.
+	// Address is the peer's host and port, or the path of its socket. A name is
+	// resolved at every connect.
 	Address string
-	// TLS secures a Stream; nil for plain TCP.
+	// Unix says that the address is the path of a Unix socket.
+	Unix bool
+	// TLS secures a Stream over TCP; nil for none.
 	TLS *TLSOptions
+	// Resolver finds a name's addresses; nil for the system's.
+	Resolver *net.Resolver
 	// Limits are the bounds; the zero value has the defaults.
 	Limits Limits
 	// Partial makes the error of a batch of which the first settled frames are
@@ -24,7 +29,8 @@ type Config struct {
 	Closed error
 }
 
-// Stream sends batches of frames over one TCP or TLS connection at a time. It
+// Stream sends batches of frames over one connection at a time: TCP, TLS or a
+// Unix socket. It
 // connects when there is something to send, and again after an error, and never
 // sends anything twice by itself: the caller is told which frames arrived.
 //
@@ -58,7 +64,7 @@ type Stream struct {
 // NewStream checks the configuration, the files of TLS included, and returns a
 // Stream that is not connected.
 func NewStream(c Config) (*Stream, error) {
-	if err := CheckAddress(c.Address); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	if c.TLS != nil {
@@ -72,7 +78,10 @@ func NewStream(c Config) (*Stream, error) {
 
 // Begin starts a batch: it returns the buffer to append frames to, which may
 // hold earlier batches, and an empty slice for their ends. It connects when
-// there is no connection. After an error there is nothing to commit.
+// there is no connection. Where one broke since the last Flush, with batches in
+// flight, it returns why, once: the caller may not know yet, and what it sends
+// now must not arrive before what failed. After an error there is nothing to
+// commit.
 func (s *Stream) Begin(ctx context.Context) (dst []byte, ends []uint32, err error) {
 	if s.closed {
 		return nil, nil, s.config.Closed
@@ -80,8 +89,12 @@ func (s *Stream) Begin(ctx context.Context) (dst []byte, ends []uint32, err erro
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if s.link != nil && s.link.failed.Load() {
-		s.drop()
+	if s.link != nil {
+		if err := s.link.broken(); err != nil {
+			if l := s.drop(); l.lost {
+				return nil, nil, err
+			}
+		}
 	}
 	if s.link == nil {
 		if s.link, err = dial(ctx, &s.config); err != nil {
@@ -92,11 +105,13 @@ func (s *Stream) Begin(ctx context.Context) (dst []byte, ends []uint32, err erro
 	return s.buf, s.ends[:0], nil
 }
 
-// drop forgets a broken link, all of whose batches are settled.
-func (s *Stream) drop() {
-	s.link.running.Wait()
+// drop forgets a broken link, all of whose batches are settled, and returns it.
+func (s *Stream) drop() *link {
+	l := s.link
+	l.running.Wait()
 	s.link = nil
 	s.buf, s.base = s.buf[:0], 0
+	return l
 }
 
 // Spill writes what is gathered though the batch is not complete, so that a
@@ -142,6 +157,9 @@ func (s *Stream) Commit(ctx context.Context, dst []byte, ends []uint32, done fun
 // Flush writes what is gathered. What became of it is told to the done
 // functions of its batches.
 func (s *Stream) Flush(ctx context.Context) {
+	if s.link != nil && s.link.failed.Load() && !s.closed {
+		s.drop()
+	}
 	if s.link == nil || len(s.buf) == 0 || s.closed || ctx.Err() != nil {
 		return
 	}

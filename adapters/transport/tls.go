@@ -24,20 +24,43 @@ type TLSOptions struct {
 	// ServerName replaces the address's host as the name that the server's
 	// certificate must bear.
 	ServerName string
+	// MinVersion is the least version of TLS to speak, as in tls.Config; TLS 1.2
+	// when zero.
+	MinVersion uint16
+	// Hardened leaves out all but suites with forward secrecy and authenticated
+	// encryption, and of the curves those of Logspout's list and the hybrid of
+	// X25519 with ML-KEM.
+	Hardened bool
 	// InsecureSkipVerify takes any certificate.
 	InsecureSkipVerify bool
 }
 
-// Config reads the files and returns the client's configuration for address,
-// with TLS 1.2 as the least version.
+// harden makes the configuration Hardened. The suites of TLS 1.3 are all so (RFC
+// 8446, appendix B.4), and Go has no choice of them.
+func harden(config *tls.Config) {
+	config.CipherSuites = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	}
+	config.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP521, tls.CurveP384, tls.CurveP256}
+}
+
+// Config reads the files and returns the client's configuration for address.
 func (o *TLSOptions) Config(address string) (*tls.Config, error) {
 	config := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
+		MinVersion:         max(o.MinVersion, tls.VersionTLS12),
 		ServerName:         o.ServerName,
 		InsecureSkipVerify: o.InsecureSkipVerify, //nolint:gosec // Only when the user asked for it.
 		// Small first records would only cost more system calls: a log has no
 		// reader who waits for the first byte.
 		DynamicRecordSizingDisabled: true,
+	}
+	if o.Hardened {
+		harden(config)
 	}
 	if config.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
@@ -130,12 +153,12 @@ func (c *confirmation) Put(string, *tls.ClientSessionState) {
 // countingConn counts the bytes that TLS hands to the kernel, handshake and
 // alerts included, to be compared with the socket's queue.
 type countingConn struct {
-	*net.TCPConn
+	net.Conn
 	total atomic.Uint64
 }
 
 func (c *countingConn) Write(p []byte) (int, error) {
-	n, err := c.TCPConn.Write(p)
+	n, err := c.Conn.Write(p)
 	c.total.Add(uint64(n))
 	return n, err
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,31 @@ func startServer(t *testing.T, config *tls.Config) *adaptertest.TCPServer {
 	})
 }
 
+// A hardened client and a server agree on a suite with forward secrecy and
+// authenticated encryption, or on none.
+func TestTLSHardened(t *testing.T) {
+	certificates := adaptertest.NewCertificates(t)
+	f := func(hardened bool, suite uint16, works bool) {
+		t.Helper()
+		config := certificates.Server.Clone()
+		config.MinVersion, config.MaxVersion, config.CipherSuites = tls.VersionTLS12, tls.VersionTLS12, []uint16{suite}
+		server := startServer(t, config)
+		o := transport.TLSOptions{CAFiles: []string{certificates.CAFile}, Hardened: hardened}
+		if err := send(t, tlsConfig(server.Address(), &o)); (err == nil) != works {
+			t.Errorf("hardened %v, %s: %v", hardened, tls.CipherSuiteName(suite), err)
+		}
+	}
+	const weak = tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA
+	f(false, weak, true)
+	f(true, weak, false)
+	f(true, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, true)
+	f(true, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, true)
+	server := startServer(t, certificates.Server) // Of TLS 1.3.
+	if err := send(t, tlsConfig(server.Address(), &transport.TLSOptions{CAFiles: []string{certificates.CAFile}, Hardened: true})); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTLSTrust(t *testing.T) {
 	certificates := adaptertest.NewCertificates(t)
 	f := func(name string, o transport.TLSOptions, want string) {
@@ -59,7 +86,7 @@ func TestTLSTrust(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				adaptertest.Eventually(t, 10*time.Second, "the line arrives",
+				adaptertest.Eventually(t, adaptertest.Patience, "the line arrives",
 					func() bool { return server.Count() == 1 })
 				return
 			}
@@ -80,15 +107,80 @@ func TestTLSTrust(t *testing.T) {
 	f("wrong name", transport.TLSOptions{CAFiles: ca, ServerName: "example.org"}, "not example.org")
 }
 
+// systemRootsOf names the server to which TestSystemRoots, run again in a process
+// of its own, sends; the system's certificates are read once in a process.
+const systemRootsOf = "TALLYMAN_TEST_SYSTEM_ROOTS_OF"
+
+// The system's authorities are trusted unless the user does not want it.
+func TestSystemRoots(t *testing.T) {
+	if address := os.Getenv(systemRootsOf); address != "" {
+		if err := send(t, tlsConfig(address, &transport.TLSOptions{})); err != nil {
+			t.Error(err)
+		}
+		own := &transport.TLSOptions{NoSystemRoots: true, CAFiles: []string{adaptertest.NewCertificates(t).CAFile}}
+		if err := send(t, tlsConfig(address, own)); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+			t.Errorf("got %v, want a refusal", err)
+		}
+		return
+	}
+	certificates := adaptertest.NewCertificates(t)
+	server := startServer(t, certificates.Server)
+	again := exec.Command(os.Args[0], "-test.run=^TestSystemRoots$", "-test.v")
+	again.Env = append(os.Environ(), systemRootsOf+"="+server.Address(), "SSL_CERT_FILE="+certificates.CAFile)
+	if output, err := again.CombinedOutput(); err != nil || !strings.Contains(string(output), "PASS: TestSystemRoots") {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	adaptertest.Eventually(t, adaptertest.Patience, "one line arrives", func() bool { return server.Count() == 1 })
+}
+
+// A server that speaks only what is older than allowed is refused.
 func TestTLSVersion(t *testing.T) {
 	certificates := adaptertest.NewCertificates(t)
-	config := certificates.Server.Clone()
-	config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	server := startServer(t, config)
-	err := send(t, tlsConfig(server.Address(), &transport.TLSOptions{CAFiles: []string{certificates.CAFile}}))
-	if err == nil || !strings.Contains(err.Error(), "protocol version") {
-		t.Fatalf("got %v, want a refusal of TLS 1.1", err)
+	f := func(name string, server, least uint16, refused bool) {
+		t.Run(name, func(t *testing.T) {
+			config := certificates.Server.Clone()
+			config.MinVersion, config.MaxVersion = tls.VersionTLS10, server
+			err := send(t, tlsConfig(startServer(t, config).Address(), &transport.TLSOptions{
+				CAFiles: []string{certificates.CAFile}, MinVersion: least,
+			}))
+			if refused && (err == nil || !strings.Contains(err.Error(), "protocol version")) {
+				t.Fatalf("got %v, want a refusal", err)
+			}
+			if !refused && err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
+	f("1.1 by default", tls.VersionTLS11, 0, true)
+	f("1.1 though allowed", tls.VersionTLS11, tls.VersionTLS10, true)
+	f("1.2 by default", tls.VersionTLS12, 0, false)
+	f("1.2 where 1.3 is asked for", tls.VersionTLS12, tls.VersionTLS13, true)
+	f("1.3 where 1.3 is asked for", tls.VersionTLS13, tls.VersionTLS13, false)
+}
+
+// TestTLSHardening: a server that has none of the allowed suites or curves is
+// refused, others are not.
+func TestTLSHardening(t *testing.T) {
+	certificates := adaptertest.NewCertificates(t)
+	f := func(name string, hardened bool, change func(*tls.Config), want string) {
+		t.Run(name, func(t *testing.T) {
+			config := certificates.Server.Clone()
+			config.MaxVersion = tls.VersionTLS12
+			change(config)
+			server := startServer(t, config)
+			err := send(t, tlsConfig(server.Address(), &transport.TLSOptions{CAFiles: []string{certificates.CAFile}, Hardened: hardened}))
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Fatalf("got %v, want %q", err, want)
+			}
+		})
+	}
+	weak := func(c *tls.Config) {
+		c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}
+	}
+	f("weak suites", false, weak, "")
+	f("weak suites, hardened", true, weak, "handshake failure")
+	f("a good server, hardened", true, func(*tls.Config) {}, "")
+	f("a good curve, hardened", true, func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }, "")
 }
 
 // A server that wants a client certificate gets it; where it refuses, nothing is
@@ -111,7 +203,7 @@ func TestTLSClientCertificate(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				adaptertest.Eventually(t, 10*time.Second, "the line arrives",
+				adaptertest.Eventually(t, adaptertest.Patience, "the line arrives",
 					func() bool { return server.Count() == 1 })
 				return
 			}

@@ -32,16 +32,28 @@ type floorResult struct {
 
 func runFloor(ctx context.Context, args []string, std stdio) error {
 	flags := newFlags("floor")
-	path := flags.String("file", "", "the json-file `log` to read")
+	var paths []string
+	flags.Func("file", "the json-file `log` to read; with -follow it may be repeated", func(path string) error {
+		paths = append(paths, path)
+		return nil
+	})
 	address := flags.String("to", "", "the `host:port` to send to")
+	delay := flags.Duration("follow", 0, "send what is written from now on until a signal, and gather for this `duration` after each time")
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}
-	if *path == "" || *address == "" {
+	if len(paths) == 0 || *address == "" {
 		fmt.Fprintln(std.err, "-file and -to are needed")
 		return errUsage
 	}
-	result, err := floor(ctx, *path, *address)
+	if *delay > 0 {
+		return follow(ctx, paths, *address, *delay)
+	}
+	if len(paths) > 1 {
+		fmt.Fprintln(std.err, "without -follow there is one -file")
+		return errUsage
+	}
+	result, err := floor(ctx, paths[0], *address)
 	if err != nil {
 		return err
 	}

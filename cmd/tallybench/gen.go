@@ -97,8 +97,13 @@ func runGen(ctx context.Context, args []string, std stdio) error {
 }
 
 // gen writes lines until they are all written or ctx ends.
-func gen(ctx context.Context, c genConfig, std stdio) error {
-	out, stderr := bufio.NewWriterSize(std.out, 64<<10), bufio.NewWriterSize(std.err, 4<<10)
+func gen(ctx context.Context, c genConfig, std stdio) (err error) {
+	out, stderr := bufio.NewWriterSize(cheapWriter(std.out), 64<<10), bufio.NewWriterSize(cheapWriter(std.err), 4<<10)
+	alarm, err := newAlarm(ctx)
+	if err != nil {
+		return fmt.Errorf("making a timer: %w", err)
+	}
+	defer func() { err = errors.Join(err, alarm.close()) }()
 	if c.burst <= 0 {
 		c.burst = max(1, int(c.rate/1000))
 	}
@@ -121,7 +126,9 @@ func gen(ctx context.Context, c genConfig, std stdio) error {
 				return fmt.Errorf("writing line %d: %w", seq, err)
 			}
 			due := started.Add(time.Duration(float64(seq) / c.rate * float64(time.Second)))
-			pause(ctx, time.Until(due))
+			if err := alarm.wait(due); err != nil {
+				return fmt.Errorf("waiting to write line %d: %w", seq+1, err)
+			}
 		}
 	}
 	if err := errors.Join(out.Flush(), stderr.Flush()); err != nil {

@@ -16,10 +16,11 @@ import (
 const usage = `usage: tallybench COMMAND [FLAGS]
 
   gen    write numbered lines to stdout and stderr
+  say    write a text to stdout and stderr
   sink   receive lines and say what came, as JSON
   write  make a json-file log as dockerd writes it
   floor  send a json-file log over TCP with as little work as can be
-  drain  compare an agent with the floor and with rsyslog
+  bench  compare an agent with the floor, with rsyslog and with others
 
 tallybench COMMAND -h lists the flags.
 `
@@ -48,7 +49,7 @@ var errUsage = errors.New("bad arguments")
 
 func run(ctx context.Context, args []string, std stdio) error {
 	commands := map[string]func(context.Context, []string, stdio) error{
-		"gen": runGen, "sink": runSink, "write": runWrite, "floor": runFloor, "drain": runDrain,
+		"gen": runGen, "say": runSay, "sink": runSink, "write": runWrite, "floor": runFloor, "bench": runBench,
 	}
 	if len(args) > 0 {
 		if command, ok := commands[args[0]]; ok {

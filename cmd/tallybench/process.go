@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -59,25 +56,14 @@ func (p *process) watch() {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		p.peak = max(p.peak, peakMemory(p.cmd.Process.Pid))
+		peak, _ := memoryOf(p.cmd.Process.Pid)
+		p.peak = max(p.peak, peak)
 		select {
 		case <-tick.C:
 		case <-p.ended:
 			return
 		}
 	}
-}
-
-// peakMemory reads a process's peak of resident memory, 0 when it has ended.
-func peakMemory(pid int) int64 {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := bytes.Cut(status, []byte("\nVmHWM:"))
-	value, _, _ := strings.Cut(strings.TrimSpace(string(rest)), " ")
-	kib, _ := strconv.ParseInt(value, 10, 64)
-	return kib << 10
 }
 
 // stop asks the program to end and waits for it. One that does not end is
@@ -123,8 +109,9 @@ type sinkProcess struct {
 	complete chan error
 }
 
-// startSink runs this program's sink.
-func startSink(ctx context.Context, args ...string) (*sinkProcess, error) {
+// startSink runs this program's sink. waits says that the arguments tell it what
+// is to come; else complete is closed from the start.
+func startSink(ctx context.Context, waits bool, args ...string) (*sinkProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("starting the sink: %w", err)
@@ -145,6 +132,10 @@ func startSink(ctx context.Context, args ...string) (*sinkProcess, error) {
 		return nil, errors.Join(fmt.Errorf("starting the sink: %w", err), cmd.Wait())
 	}
 	s.address = first.Address
+	if !waits {
+		close(s.complete)
+		return s, nil
+	}
 	go func() {
 		defer close(s.complete)
 		var second sinkEvent

@@ -27,6 +27,8 @@ func runSink(ctx context.Context, args []string, std stdio) error {
 	lines := flags.Int64("lines", 0, "say so when so many `lines` have come")
 	stay := flags.Bool("stay", false, "stay until a signal, also when everything has come")
 	limit := flags.Duration("limit", 0, "end after so long whatever has come; 0 means never")
+	from := flags.Int64("from", 0, "measure the delays of lines that were written at this time or later, in `nanoseconds` since the Unix epoch")
+	until := flags.Int64("until", 0, "measure the delays of lines that were written before this time, in `nanoseconds`; 0 is no bound")
 	last := map[[2]string]uint64{}
 	flags.Func("expect", "say so when all lines of a source have come, as `NAME/RUN=LAST`; may be repeated", func(s string) error {
 		source, number, found := strings.Cut(s, "=")
@@ -45,7 +47,7 @@ func runSink(ctx context.Context, args []string, std stdio) error {
 		fmt.Fprintln(std.err, "-expect needs a look at the lines, which -count forbids")
 		return errUsage
 	}
-	sink, err := oracle.New(oracle.Config{Network: *network, Address: *address, CountOnly: *count})
+	sink, err := oracle.New(oracle.Config{Network: *network, Address: *address, CountOnly: *count, From: *from, Until: *until})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -64,6 +63,17 @@ func TestGen(t *testing.T) {
 		if r := sink.Report(); !r.Exact() || r.Lines != 100 || strings.Count(stderr.String(), "\n") != 14 {
 			t.Errorf("report: %s", r)
 		}
+	}
+}
+
+func TestSay(t *testing.T) {
+	t.Setenv(textVariable, "a\n b")
+	var out, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"say", "-times", "2", "-behind", "1"}, stdio{out: &out, err: &stderr}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "a\n b\nround 0\na\n b\nround 1\n"; out.String() != want || stderr.String() != want {
+		t.Errorf("it says %q and %q", out.String(), stderr.String())
 	}
 }
 
@@ -190,7 +200,7 @@ func TestWriteFloorSink(t *testing.T) {
 // TestFakeEngine asks the fake engine with the client of the agent.
 func TestFakeEngine(t *testing.T) {
 	dir := t.TempDir()
-	fake, err := serveEngine(filepath.Join(dir, "docker.sock"), dir, "abc", "bench")
+	fake, err := serveEngine(filepath.Join(dir, "docker.sock"), dir, "bench", "other")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,11 +211,11 @@ func TestFakeEngine(t *testing.T) {
 	if info, err := client.Info(t.Context()); err != nil || info.Root != dir || info.APIVersion != "1.51" {
 		t.Errorf("Info = %+v, %v", info, err)
 	}
-	if list, err := client.List(t.Context()); err != nil || len(list) != 1 || list[0].ID != "abc" || list[0].Name != "bench" {
+	if list, err := client.List(t.Context()); err != nil || len(list) != 2 || list[0].ID != idOf("bench") || list[0].Name != "bench" {
 		t.Errorf("List = %+v, %v", list, err)
 	}
-	c, err := client.Inspect(t.Context(), "abc")
-	if err != nil || c.LogDriver != "json-file" || c.LogPath != logPath(dir, "abc") || !c.Running || c.PID != os.Getpid() {
+	c, err := client.Inspect(t.Context(), idOf("other"))
+	if err != nil || c.LogDriver != "json-file" || c.LogPath != logPath(dir, idOf("other")) || !c.Running || c.PID != pidOf(1) {
 		t.Errorf("Inspect = %+v, %v", c, err)
 	}
 	if _, err := client.Inspect(t.Context(), "abd"); !errors.Is(err, engine.ErrNotFound) {
@@ -224,22 +234,54 @@ func TestFakeEngine(t *testing.T) {
 }
 
 func TestStandings(t *testing.T) {
-	standings := []standing{
-		{Name: "floor", Rounds: []round{{0.2, 10, 5}, {0.1, 30, 6}, {0.3, 20, 4}}},
-		{Name: "other", Rounds: []round{{0.4, 10, 5}, {0.8, 20, 5}}},
-	}
-	summarize(standings)
-	if s := standings[0]; s.Median != 0.2 || s.Least != 0.1 || s.Most != 0.3 || s.LinesPerSecond != 20 || s.PeakBytes != 6 || s.ToFloor != 1 {
+	of := func(cpu, speed float64) values { return values{cpuPerLine.key: cpu, lineRate.key: speed} }
+	r := result{Case: "c", About: "a", columns: []column{cpuPerLine, lineRate, delayP50}, Contenders: []standing{
+		{Name: floorName, Rounds: []values{of(0.2, 10), of(0.1, 30), of(0.3, 20)}},
+		{Name: "other", Rounds: []values{of(0.4, 10), of(0.8, 20)}},
+	}}
+	r.summarize()
+	if s := r.Contenders[0]; s.Spreads[cpuPerLine.key] != (spread{0.2, 0.1, 0.3}) || s.Spreads[lineRate.key].Median != 20 || s.ToFloor != 1 {
 		t.Errorf("floor: %+v", s)
 	}
-	if s := standings[1]; s.ToFloor < 2.99 || s.ToFloor > 3.01 {
+	// The ratios of the rounds are 2 and 8.
+	if s := r.Contenders[1]; s.ToFloor != 5 || s.Spreads[cpuPerLine.key].Median < 0.59 || s.Spreads[cpuPerLine.key].Median > 0.61 {
 		t.Errorf("other: %+v", s)
 	}
-	var b bytes.Buffer
-	table(&b, standings)
-	if got := b.String(); strings.Count(got, "\n") != 4 || !strings.Contains(got, "other") {
-		t.Errorf("table:\n%s", got)
+	if _, ok := r.Contenders[0].Spreads[delayP50.key]; ok {
+		t.Error("what was not measured has a spread")
 	}
+	var b bytes.Buffer
+	if err := r.table(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+c: a
+contender          µs CPU/line     lines/s  p50 ms  to floor
+floor      0.200 (0.100–0.300)  20 (10–30)       -      1.00
+other      0.600 (0.400–0.800)  15 (10–20)       -      5.00
+`
+	if b.String() != want {
+		t.Errorf("table:\n%s\nwant:\n%s", &b, want)
+	}
+	r.Contenders = r.Contenders[1:]
+	if r.summarize(); r.Contenders[0].ToFloor != 0 {
+		t.Errorf("without a floor: %+v", r.Contenders[0])
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	f := func(q, want float64, values ...float64) {
+		t.Helper()
+		if got := quantile(values, q); got != want {
+			t.Errorf("quantile(%v, %v) = %v, want %v", values, q, got, want)
+		}
+	}
+	f(0.5, 0)
+	f(0, 1, 3, 1, 2)
+	f(0.5, 2, 3, 1, 2)
+	f(0.5, 2, 4, 3, 1, 2)
+	f(0.99, 3, 3, 1, 2)
+	f(1, 3, 3, 1, 2)
 }
 
 func TestFloorNeedsAListener(t *testing.T) {

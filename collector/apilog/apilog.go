@@ -50,11 +50,11 @@ type Options struct {
 	// Spool is where logs are copied to. It is to be closed after Run has
 	// returned.
 	Spool *spool.Spool
-	// History says of a container that is met for the first time whether what
-	// the engine already has of its log is copied. If not, the copy begins
-	// behind the newest record of then, and there is no past for any reader. Nil
-	// copies everything; a reader that starts at the end passes over it.
-	History func(*record.Container) bool
+	// History says of a container that is met for the first time how many of the
+	// newest records that the engine already has of its log are copied, all where
+	// it is below zero. Where it is 0 there is no past for any reader. Nil copies
+	// everything; a reader that starts at the end passes over it.
+	History func(*record.Container) int
 	// Saved returns the positions of a container's log from which somebody would
 	// go on after a restart. With it, a log that nobody reads is forgotten, and
 	// copied anew when somebody asks for it. Nil keeps it.
@@ -64,6 +64,10 @@ type Options struct {
 	// MaxDelay is for how long the lines of a busy log are gathered before
 	// readers see them.
 	MaxDelay time.Duration
+	// Inactivity is after how long without a record the engine is asked anew,
+	// should it have forgotten the stream; 0 is never. Nothing is copied twice
+	// for it.
+	Inactivity time.Duration
 	// Keep is for how long the copy of a log is kept that nobody reads.
 	Keep   time.Duration
 	Logger *slog.Logger
@@ -100,6 +104,8 @@ type Source struct {
 	// followers counts the goroutines that copy; none is added once closed.
 	followers sync.WaitGroup
 	closed    bool
+	// begun tells Run that something may be copied.
+	begun chan struct{}
 }
 
 var _ collector.Source = (*Source)(nil)
@@ -122,7 +128,7 @@ func New(o Options) *Source {
 	}
 	s := &Source{
 		options: o, logger: o.Logger, opened: time.Now(),
-		logs: make(map[string]*Log), refused: make(map[string]error),
+		logs: make(map[string]*Log), refused: make(map[string]error), begun: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -153,6 +159,7 @@ func (s *Source) Log(c *record.Container) (collector.Log, error) {
 	if l == nil {
 		l = &Log{source: s, id: c.ID, container: c, wake: make(chan struct{}, 1)}
 		s.logs[c.ID] = l
+		s.rouse()
 	}
 	return l, nil
 }
@@ -291,20 +298,38 @@ func (s *Source) start(follow func()) bool {
 		return false
 	}
 	s.followers.Go(follow)
+	s.rouse()
 	return true
 }
 
+// rouse has Run look at the spool again: there may be something in it.
+func (s *Source) rouse() {
+	select {
+	case s.begun <- struct{}{}:
+	default:
+	}
+}
+
 // Run copies until ctx ends; see collector.Source. It has the spool made durable
-// once a second.
+// once a second, while it holds a log.
 func (s *Source) Run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	failed := s.sync(nil)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	awake := true
+	var failed error
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
+		case <-s.begun:
+			if !awake {
+				awake = true
+				timer.Reset(time.Second)
+			}
+		case <-timer.C:
 			failed = s.sync(failed)
+			if awake = s.options.Spool.Busy(); awake {
+				timer.Reset(time.Second)
+			}
 		}
 	}
 	s.mu.Lock()

@@ -37,10 +37,15 @@ type copier struct {
 	tracker tracker
 	joiner  joiner
 	flusher *flusher
+	// from is the time before which nothing is taken until something is not older:
+	// an answer may hold more than was wanted.
+	from int64
 	// head is the mark's, for as long as the end of the log is not known.
 	head int64
 	// copied counts the records that were new.
 	copied int64
+	// heard is called with each record of the answer.
+	heard func()
 }
 
 // newDecoder returns the decoder of an answer about a container.
@@ -56,7 +61,7 @@ func newDecoder(c *record.Container, body io.Reader) decoder {
 func newCopier(s *Source, log *spool.Log, c *record.Container, body io.Reader) *copier {
 	mark := log.Mark()
 	cp := &copier{
-		source: s, log: log, name: c.Name, tracker: newTracker(mark), head: mark.Head,
+		source: s, log: log, name: c.Name, tracker: newTracker(mark), head: mark.Head, from: mark.Base,
 		flusher: &flusher{log: log, delay: s.options.MaxDelay},
 	}
 	cp.decoder = newDecoder(c, &watchedReader{in: body, before: cp.flusher.idle})
@@ -87,11 +92,17 @@ func (cp *copier) run() error {
 }
 
 func (cp *copier) take(p *piece) error {
+	cp.heard()
 	if !p.timed && cp.source.stats.Broken.Add(1) == 1 {
 		cp.source.logger.Warn("the engine sent a record without a time, which is taken to have that of the one before; further ones are only counted",
 			"container", cp.name)
 	}
-	if cp.head != 0 && p.time > cp.head {
+	if p.time < cp.from {
+		return nil
+	}
+	cp.from = 0
+	// A record of the other stream may be newer and yet come before the head.
+	if cp.head != 0 && p.time > cp.head+slack {
 		if err := cp.settle(); err != nil {
 			return err
 		}
@@ -147,29 +158,44 @@ func (cp *copier) finish() error {
 	return cp.log.Flush()
 }
 
-// begin gives a new log its beginning: with history all that the engine has, and
-// then the log's end is known when the record has been copied that is the newest
-// now; without, that record.
+// begin gives a new log its beginning: with history as much of it as is wanted,
+// and then the log's end is known when the record has been copied that is the
+// newest now; without, that record.
 func (s *Source) begin(ctx context.Context, log *spool.Log, c *record.Container) error {
-	body, err := s.options.Engine.Logs(ctx, c.ID, engine.LogOptions{Last: 1})
+	history := -1
+	if s.options.History != nil {
+		history = s.options.History(c)
+	}
+	// This answer is never followed.
+	ctx, cancel := context.WithTimeout(ctx, restGrace)
+	defer cancel()
+	body, err := s.options.Engine.Logs(ctx, c.ID, engine.LogOptions{Last: max(history, 1)})
 	if err != nil {
 		return err
 	}
 	var p piece
-	newest := int64(0)
+	oldest, newest := int64(0), int64(0)
 	d := newDecoder(c, body)
 	for err == nil {
 		if err = d.next(&p); err == nil && p.timed {
-			newest = p.time
+			if newest = p.time; oldest == 0 {
+				oldest = newest
+			}
+			// The two streams are not quite in the order of their times.
+			oldest = min(oldest, p.time)
 		}
 	}
 	if err := errors.Join(body.Close(), ignoreEOF(err)); err != nil {
 		return err
 	}
 	mark := spool.Mark{Head: newest}
-	if newest > 0 && s.options.History != nil && !s.options.History(c) {
+	switch {
+	case newest == 0 || history < 0:
+	case history == 0:
 		// All records of that time, of which there are hardly ever two.
 		mark = spool.Mark{Base: newest, Last: newest, Count: 1 << 31}
+	default:
+		mark.Base = oldest
 	}
 	return log.Begin(mark)
 }

@@ -16,17 +16,19 @@ type part struct {
 	// a piece with another time belongs to another line.
 	time int64
 	// mark holds before the first piece, emitted counts the lines that have been
-	// completed since.
+	// completed since and that would be again, if one began with this line.
 	mark    spool.Mark
 	emitted uint32
-	// serial orders the lines that have begun.
-	serial uint64
+	// first and last are the numbers of the pieces with which it begins and as far
+	// as it has come, full is that with which it was over.
+	first, last, full uint64
 }
 
 // joiner puts the pieces of long lines together, each stream by itself.
 type joiner struct {
-	parts  [record.Streams]part
-	serial uint64
+	parts [record.Streams]part
+	// pieces counts the pieces.
+	pieces uint64
 	// skip is how many lines to leave out before the first is given out.
 	skip uint32
 	// maxLine is the longest line in bytes, partSize the length at which the
@@ -57,7 +59,7 @@ func (j *joiner) hold(now spool.Mark) spool.Mark {
 func (j *joiner) first() *part {
 	var first *part
 	for i := range j.parts {
-		if p := &j.parts[i]; p.active && (first == nil || p.serial < first.serial) {
+		if p := &j.parts[i]; p.active && (first == nil || p.first < first.first) {
 			first = p
 		}
 	}
@@ -65,10 +67,14 @@ func (j *joiner) first() *part {
 }
 
 // emit counts a line that is complete and gives it out unless it is to be left
-// out.
-func (j *joiner) emit(r *record.Record) error {
+// out. last is the number of its last piece.
+func (j *joiner) emit(r *record.Record, last uint64) error {
 	for i := range j.parts {
-		j.parts[i].emitted++
+		// What has all its pieces before a line's first is not seen from there,
+		// though it may be known only later that it has ended.
+		if p := &j.parts[i]; p.active && last >= p.first {
+			p.emitted++
+		}
 	}
 	if j.skip > 0 {
 		j.skip--
@@ -89,24 +95,25 @@ func (j *joiner) split(p *piece) error {
 // add takes a piece, and gives out the line that it completes. before is the
 // mark that held before the piece. It reports whether a line was cut.
 func (j *joiner) add(p *piece, before spool.Mark) (cut bool, err error) {
+	j.pieces++
 	open := &j.parts[p.stream]
 	ends := p.whole || len(p.text) < j.partSize
 	if !open.active {
 		if ends {
 			cut = len(p.text) > j.maxLine
-			return cut, j.line(p.time, p.stream, p.text[:min(len(p.text), j.maxLine)], p.whole, cut)
+			return cut, j.line(p.time, p.stream, p.text[:min(len(p.text), j.maxLine)], p.whole, cut, j.pieces)
 		}
-		j.serial++
-		*open = part{active: true, serial: j.serial, time: p.time, mark: before, text: open.text[:0]}
+		*open = part{active: true, first: j.pieces, time: p.time, mark: before, text: open.text[:0]}
 	}
+	open.last = j.pieces
 	if !open.over {
 		room := j.maxLine - len(open.text)
 		open.text = append(open.text, p.text[:min(len(p.text), room)]...)
 		if len(p.text) > room {
 			// The line stays active: seen again from its beginning it must come
 			// out the same.
-			open.over = true
-			if err := j.line(open.time, p.stream, open.text, false, true); err != nil {
+			open.over, open.full = true, j.pieces
+			if err := j.line(open.time, p.stream, open.text, false, true, open.last); err != nil {
 				return true, err
 			}
 			cut = true
@@ -132,16 +139,28 @@ func (j *joiner) finish(stream record.Stream, whole bool) error {
 		p.text = text[:0]
 	}
 	if over {
+		j.passTail(p)
 		return nil
 	}
-	return j.line(p.time, stream, text, whole, false)
+	return j.line(p.time, stream, text, whole, false, p.last)
 }
 
-func (j *joiner) line(at int64, stream record.Stream, text []byte, whole, cut bool) error {
+// passTail counts the rest of a line that was thrown away, for lines since whose
+// beginning nothing else of it has come: seen again from there it is taken for a
+// line.
+func (j *joiner) passTail(p *part) {
+	for i := range j.parts {
+		if q := &j.parts[i]; q.active && p.full < q.first && p.last >= q.first {
+			q.emitted++
+		}
+	}
+}
+
+func (j *joiner) line(at int64, stream record.Stream, text []byte, whole, cut bool, last uint64) error {
 	if n := len(text); j.tty && whole && !cut && n > 0 && text[n-1] == '\r' {
 		text = text[:n-1]
 	}
-	return j.emit(&record.Record{Time: at, Line: text, Stream: stream, Cut: cut})
+	return j.emit(&record.Record{Time: at, Line: text, Stream: stream, Cut: cut}, last)
 }
 
 // finishAll gives out every unfinished line, the one that began first first:

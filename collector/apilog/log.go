@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tallyman/collector"
@@ -32,10 +33,11 @@ type Log struct {
 	// is none.
 	stop context.CancelFunc
 	done chan struct{}
-	// cut ends the follower's present answer, nil while there is none. late cuts
-	// it when the engine has not ended it itself.
-	cut  context.CancelFunc
-	late *time.Timer
+	// cut ends the follower's present answer, nil while there is none.
+	cut context.CancelFunc
+	// late cuts the answer when nothing more comes of it though the engine is to
+	// end it by itself; nil while that is not so. It is set under mu.
+	late atomic.Pointer[time.Timer]
 	// unread is since when nobody has read the log; zero while somebody does.
 	unread time.Time
 }
@@ -60,6 +62,14 @@ func (l *Log) Reader(from record.Position, changed func()) (collector.Reader, er
 	l.unread = time.Time{}
 	l.startLocked()
 	return l.spooled.Reader(from, changed)
+}
+
+// Begun reports whether all that is written from now on will be copied: where a
+// copy begins is asked of the engine after the first Reader.
+func (l *Log) Begun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spooled != nil && l.spooled.Begun()
 }
 
 func (l *Log) openLocked() error {
@@ -93,9 +103,14 @@ func (l *Log) startLocked() {
 	l.stop, l.done = stop, done
 }
 
-// stopGrace is how long an answer may still take after its container has stopped
-// or was removed: the engine sends the rest and ends it by itself.
-const stopGrace = 10 * time.Second
+// The engine sends the rest of a log and ends its answer by itself when the
+// container has stopped or was removed, and when the log is not followed. An
+// answer of which nothing comes for so long is cut: one that was followed, and
+// any other, before whose first record an engine may pass over all older ones.
+const (
+	stopGrace = 10 * time.Second
+	restGrace = 5 * time.Minute
+)
 
 // set replaces what is known of the container.
 func (l *Log) set(c *record.Container) {
@@ -121,8 +136,15 @@ func (l *Log) changedLocked() {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	if (l.removed || !l.container.Running) && l.cut != nil && l.late == nil {
-		l.late = time.AfterFunc(stopGrace, l.cut)
+	if l.removed || !l.container.Running {
+		l.endsLocked(stopGrace)
+	}
+}
+
+// endsLocked has the present answer cut when nothing comes of it for so long.
+func (l *Log) endsLocked(silence time.Duration) {
+	if l.cut != nil && l.late.Load() == nil {
+		l.late.Store(time.AfterFunc(silence, l.cut))
 	}
 }
 
@@ -184,6 +206,9 @@ func (l *Log) follow(ctx context.Context, spooled *spool.Log) {
 		copied, err := l.pass(ctx, spooled, c)
 		if ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, errSilent) {
+			continue
 		}
 		if err == nil && !c.Running {
 			rested, resting = c.Finished, true
@@ -247,21 +272,48 @@ func (l *Log) finish(ctx context.Context, spooled *spool.Log) {
 	spooled.End()
 }
 
+// errSilent says that an answer was cut because it told nothing for too long.
+var errSilent = errors.New("nothing has come for long")
+
 // pass copies one answer of the engine: of a running container until it stops,
 // else all that there is. It returns how many records were new.
-func (l *Log) pass(ctx context.Context, spooled *spool.Log, c *record.Container) (int64, error) {
+func (l *Log) pass(ctx context.Context, spooled *spool.Log, c *record.Container) (copied int64, err error) {
 	ctx, cut := context.WithCancel(ctx)
 	defer cut()
+	grace := stopGrace
+	if !c.Running {
+		grace = restGrace
+	}
+	// A timer that is moved when it has just fired cuts a second time, which
+	// changes nothing.
+	heard := func() {
+		if late := l.late.Load(); late != nil {
+			late.Reset(grace)
+		}
+	}
+	if timeout := l.source.options.Inactivity; timeout > 0 && c.Running {
+		var silent atomic.Bool
+		timer := time.AfterFunc(timeout, func() { silent.Store(true); cut() })
+		ends := heard
+		heard = func() { timer.Reset(timeout); ends() }
+		defer func() {
+			if timer.Stop(); silent.Load() {
+				err = errSilent
+			}
+		}()
+	}
 	l.mu.Lock()
 	l.cut = cut
+	if !c.Running || l.removed || !l.container.Running {
+		l.endsLocked(grace)
+	}
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.cut = nil
-		if l.late != nil {
-			l.late.Stop()
-			l.late = nil
+		if late := l.late.Swap(nil); late != nil {
+			late.Stop()
 		}
 	}()
 	// What an earlier answer left in memory comes first.
@@ -273,14 +325,37 @@ func (l *Log) pass(ctx context.Context, spooled *spool.Log, c *record.Container)
 			return 0, err
 		}
 	}
-	body, err := l.source.options.Engine.Logs(ctx, c.ID, engine.LogOptions{Since: spooled.Mark().Base, Follow: c.Running})
+	body, err := l.source.options.Engine.Logs(ctx, c.ID, engine.LogOptions{Since: sinceFor(c.LogDriver, spooled.Mark().Base), Follow: c.Running})
 	if err != nil {
 		return 0, err
 	}
 	cp := newCopier(l.source, spooled, c, body)
+	cp.heard = heard
 	err = errors.Join(cp.run(), body.Close())
-	if now, _ := l.state(); err == nil && !c.Running && !now.Running {
+	if err != nil || c.Running {
+		return cp.copied, err
+	}
+	rests, err := l.stillRests(ctx, c, cp)
+	if rests {
 		err = cp.finish()
 	}
 	return cp.copied, err
+}
+
+// stillRests reports whether nothing will continue what a copy has left
+// unfinished. It asks the engine, for the container may run again and have begun
+// a line, of which the events tell later than the log does.
+func (l *Log) stillRests(ctx context.Context, c *record.Container, cp *copier) (bool, error) {
+	if cp.joiner.first() == nil {
+		now, _ := l.state()
+		return !now.Running, nil
+	}
+	now, err := l.source.options.Engine.Inspect(ctx, c.ID)
+	if errors.Is(err, engine.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return !now.Running && now.Started.Equal(c.Started) && now.Finished.Equal(c.Finished), nil
 }

@@ -37,6 +37,11 @@ type (
 		Off     int64     `json:"off"`
 		Skip    uint32    `json:"skip"`
 		Updated time.Time `json:"updated"`
+
+		Delivered record.Count  `json:"delivered"`
+		Filtered  record.Count  `json:"filtered"`
+		Dropped   []record.Drop `json:"dropped"`
+		Gaps      int64         `json:"gaps"`
 	}
 )
 
@@ -73,7 +78,10 @@ func (s *Store) load(data []byte) error {
 			if containers[id] == nil {
 				return fmt.Errorf("reading the position of route %q: container %q is not listed", identity, id)
 			}
-			r.positions[id] = &entry{container: id, position: position, updated: p.Updated}
+			r.positions[id] = &entry{
+				container: id, position: position, updated: p.Updated,
+				account: record.Account{Delivered: p.Delivered, Filtered: p.Filtered, Dropped: p.Dropped, Gaps: p.Gaps},
+			}
 		}
 		routes[identity] = r
 	}

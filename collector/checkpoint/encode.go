@@ -39,6 +39,7 @@ func (s *Store) appendLocked(dst []byte) []byte {
 		for j, e := range r.order {
 			dst = appendKey(dst, j, e.container)
 			dst = appendPosition(dst, e.position)
+			dst = appendAccount(dst, &e.account)
 			dst = append(dst, ",\"updated\":"...)
 			dst = appendTime(dst, e.updated)
 			dst = append(dst, '}')
@@ -79,6 +80,46 @@ func appendPosition(dst []byte, p record.Position) []byte {
 		dst = strconv.AppendUint(dst, uint64(p.Skip), 10)
 	}
 	return dst
+}
+
+// appendAccount appends what of an account is not zero. Read is left out: it is
+// the sum of the others.
+func appendAccount(dst []byte, a *record.Account) []byte {
+	dst = appendCount(dst, ",\"delivered\":", a.Delivered)
+	dst = appendCount(dst, ",\"filtered\":", a.Filtered)
+	if len(a.Dropped) > 0 {
+		dst = append(dst, ",\"dropped\":["...)
+		for i, d := range a.Dropped {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, "{\"reason\":"...)
+			dst = appendString(dst, d.Reason)
+			dst = append(dst, ",\"lines\":"...)
+			dst = strconv.AppendInt(dst, d.Lines, 10)
+			dst = append(dst, ",\"bytes\":"...)
+			dst = strconv.AppendInt(dst, d.Bytes, 10)
+			dst = append(dst, '}')
+		}
+		dst = append(dst, ']')
+	}
+	if a.Gaps != 0 {
+		dst = append(dst, ",\"gaps\":"...)
+		dst = strconv.AppendInt(dst, a.Gaps, 10)
+	}
+	return dst
+}
+
+func appendCount(dst []byte, key string, n record.Count) []byte {
+	if n == (record.Count{}) {
+		return dst
+	}
+	dst = append(dst, key...)
+	dst = append(dst, "{\"lines\":"...)
+	dst = strconv.AppendInt(dst, n.Lines, 10)
+	dst = append(dst, ",\"bytes\":"...)
+	dst = strconv.AppendInt(dst, n.Bytes, 10)
+	return append(dst, '}')
 }
 
 // appendTime appends a time in whole seconds, which is enough for people and

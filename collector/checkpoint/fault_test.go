@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"syscall"
+
+	"tallyman/collector/durable"
 )
 
 // errCrash stands for the end of the process: nothing after it happens.
@@ -11,7 +13,7 @@ var errCrash = errors.New("crash")
 
 // faultyFiles are real files that fail where a test says so.
 type faultyFiles struct {
-	diskFiles
+	durable.Disk
 	mu sync.Mutex
 	// fault is how to fail; guarded by mu.
 	fault fault
@@ -43,36 +45,36 @@ func (f *faultyFiles) ReadFile(path string) ([]byte, error) {
 	if err := f.now().read; err != nil {
 		return nil, err
 	}
-	return f.diskFiles.ReadFile(path)
+	return f.Disk.ReadFile(path)
 }
 
-func (f *faultyFiles) Create(path string) (file, error) {
+func (f *faultyFiles) Create(path string) (durable.File, error) {
 	if err := f.now().create; err != nil {
 		return nil, err
 	}
-	real, err := f.diskFiles.Create(path)
+	real, err := f.Disk.Create(path)
 	if err != nil {
 		return nil, err
 	}
-	return &faultyFile{file: real, faults: f}, nil
+	return &faultyFile{File: real, faults: f}, nil
 }
 
 func (f *faultyFiles) Rename(from, to string) error {
 	if err := f.now().rename; err != nil {
 		return err
 	}
-	return f.diskFiles.Rename(from, to)
+	return f.Disk.Rename(from, to)
 }
 
 func (f *faultyFiles) SyncDir(path string) error {
 	if err := f.now().syncDir; err != nil {
 		return err
 	}
-	return f.diskFiles.SyncDir(path)
+	return f.Disk.SyncDir(path)
 }
 
 type faultyFile struct {
-	file
+	durable.File
 	faults *faultyFiles
 }
 
@@ -82,9 +84,9 @@ func (f *faultyFile) Write(p []byte) (int, error) {
 	short, err := f.faults.fault.short, f.faults.fault.write
 	f.faults.mu.Unlock()
 	if short == 0 && err == nil {
-		return f.file.Write(p)
+		return f.File.Write(p)
 	}
-	n, writeErr := f.file.Write(p[:min(short, len(p))])
+	n, writeErr := f.File.Write(p[:min(short, len(p))])
 	if err == nil {
 		err = writeErr
 	}
@@ -95,11 +97,11 @@ func (f *faultyFile) Sync() error {
 	if err := f.faults.now().sync; err != nil {
 		return err
 	}
-	return f.file.Sync()
+	return f.File.Sync()
 }
 
 func (f *faultyFile) Close() error {
-	return errors.Join(f.file.Close(), f.faults.now().close)
+	return errors.Join(f.File.Close(), f.faults.now().close)
 }
 
 // faults are all the ways in which a save can fail.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"time"
+
+	"tallyman/collector/durable"
 )
 
 // fileName is the name of the positions in the state folder. The temporary file
@@ -27,7 +29,8 @@ func (w *Warning) Error() string { return w.Err.Error() }
 func (w *Warning) Unwrap() error { return w.Err }
 
 // CorruptError says that the positions of earlier lives cannot be read and are
-// given up. Routes then treat every container as new.
+// given up. For routes that are met from then on every container is new, so that
+// they begin at its oldest line: lines are repeated rather than lost.
 type CorruptError struct {
 	// Path is the file that was to be read, Aside the name under which it is
 	// kept, empty when it could not be renamed.
@@ -50,10 +53,10 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // *Warning, and is to be closed then. Any other error, such as a *LockedError,
 // comes without a store.
 func Open(dir string, logger *slog.Logger) (*Store, error) {
-	return open(dir, logger, diskFiles{}, time.Now())
+	return open(dir, logger, durable.Disk{}, time.Now())
 }
 
-func open(dir string, logger *slog.Logger, files files, now time.Time) (*Store, error) {
+func open(dir string, logger *slog.Logger, files durable.Files, now time.Time) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -84,6 +87,7 @@ func (s *Store) read(now time.Time) error {
 	if err == nil {
 		return nil
 	}
+	s.forgotten = true
 	corrupt := &CorruptError{Path: path, Aside: path + ".corrupt-" + now.UTC().Format("20060102T150405Z"), Err: err}
 	if err := s.files.Rename(path, corrupt.Aside); err != nil {
 		corrupt.Err = errors.Join(corrupt.Err, err)
@@ -126,13 +130,18 @@ func (s *Store) Save() error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.buffer = s.appendLocked(s.buffer[:0])
+	buffer, ok := s.buffers.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
+	}
+	defer s.buffers.Put(buffer)
+	*buffer = s.appendLocked((*buffer)[:0])
 	s.mu.Unlock()
 
 	if err := s.takeFolder(); err != nil {
 		return err
 	}
-	if err := s.replace(s.buffer); err != nil {
+	if err := s.replace(*buffer); err != nil {
 		return fmt.Errorf("saving positions: %w", err)
 	}
 	s.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyman/collector/durable"
 	"tallyman/collector/record"
 )
 
@@ -23,11 +24,11 @@ func TestFailedSaveKeepsTheOldFileAndTheNewPositions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Set("a", "c", "n", at(1, 1), start)
+			s.Set("a", "c", "n", at(1, 1), none, start)
 			mustSave(t, s)
 
 			faulty.set(broken)
-			s.Set("a", "c", "n", at(1, 2), start)
+			s.Set("a", "c", "n", at(1, 2), none, start)
 			if err := s.Save(); err == nil {
 				t.Fatal("the save did not fail")
 			}
@@ -36,7 +37,7 @@ func TestFailedSaveKeepsTheOldFileAndTheNewPositions(t *testing.T) {
 			}
 			wantPosition(t, s, "a", "c", at(1, 2))
 			// Whatever lies in the folder now is what a next life would find.
-			next := newStore(dir, nil, diskFiles{})
+			next := newStore(dir, nil, durable.Disk{})
 			if err := next.read(start); err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +59,7 @@ func TestUnsyncedFolderIsSavedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Set("a", "c", "n", at(1, 1), start)
+	s.Set("a", "c", "n", at(1, 1), none, start)
 	if err := s.Save(); !errors.Is(err, syscall.EIO) || !s.Dirty() {
 		t.Errorf("Save = %v, dirty %v", err, s.Dirty())
 	}
@@ -69,7 +70,7 @@ func TestUnsyncedFolderIsSavedAgain(t *testing.T) {
 }
 
 // wantCorrupt opens a folder whose file cannot be read.
-func wantCorrupt(t *testing.T, dir string, files files, content []byte) *CorruptError {
+func wantCorrupt(t *testing.T, dir string, files durable.Files, content []byte) *CorruptError {
 	t.Helper()
 	s, err := open(dir, nil, files, start)
 	var warning *Warning
@@ -80,7 +81,11 @@ func wantCorrupt(t *testing.T, dir string, files files, content []byte) *Corrupt
 	if s == nil || len(s.routes) != 0 || len(s.containers) != 0 {
 		t.Fatalf("opening %q did not leave an empty store", content)
 	}
-	s.Set("a", "c", "n", at(1, 1), start)
+	// A route may have been met long ago, and have left off anywhere.
+	if first := s.Meet("a", "", start); !s.Forgotten() || first.After(time.Time{}) {
+		t.Errorf("a route is first met at %v", first)
+	}
+	s.Set("a", "c", "n", at(1, 1), none, start)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +94,7 @@ func wantCorrupt(t *testing.T, dir string, files files, content []byte) *Corrupt
 
 func TestCorruptFileIsPutAside(t *testing.T) {
 	s := newStore("", nil, nil)
-	s.Set("a", "c", "n", at(1, 10), start)
+	s.Set("a", "c", "n", at(1, 10), none, start)
 	whole := string(s.appendLocked(nil))
 	if err := newStore("", nil, nil).load([]byte(whole)); err != nil {
 		t.Fatal(err)
@@ -101,7 +106,7 @@ func TestCorruptFileIsPutAside(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		corrupt := wantCorrupt(t, dir, diskFiles{}, []byte(content))
+		corrupt := wantCorrupt(t, dir, durable.Disk{}, []byte(content))
 		if !strings.Contains(corrupt.Error(), want) || corrupt.Aside != path+".corrupt-20261121T010203Z" {
 			t.Errorf("opening %q = %v, want %q", content, corrupt, want)
 		}
@@ -139,12 +144,12 @@ func TestUnreadableFile(t *testing.T) {
 func TestRemovedFolderIsMadeAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	s := mustOpen(t, dir)
-	s.Set("a", "c", "n", at(1, 1), start)
+	s.Set("a", "c", "n", at(1, 1), none, start)
 	mustSave(t, s)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	s.Set("a", "c", "n", at(1, 2), start)
+	s.Set("a", "c", "n", at(1, 2), none, start)
 	mustSave(t, s)
 	// The lock came back with the folder.
 	var locked *LockedError
@@ -167,7 +172,7 @@ func TestFolderThatCannotBeMade(t *testing.T) {
 	if !errors.As(err, &warning) || s == nil || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("Open = %v, want a warning", err)
 	}
-	s.Set("a", "c", "n", at(1, 1), start)
+	s.Set("a", "c", "n", at(1, 1), none, start)
 	if err := s.Save(); err == nil || !s.Dirty() {
 		t.Errorf("Save = %v, dirty %v", err, s.Dirty())
 	}
@@ -198,7 +203,7 @@ func TestOneAgentAFolder(t *testing.T) {
 func TestFilesAreTheOwnersAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	s := mustOpen(t, dir)
-	s.Set("a", "c", "n", at(1, 1), start)
+	s.Set("a", "c", "n", at(1, 1), none, start)
 	mustSave(t, s)
 	for path, want := range map[string]fs.FileMode{dir: 0o700, filepath.Join(dir, fileName): 0o600} {
 		info, err := os.Stat(path)
@@ -211,7 +216,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	s := newStore("", nil, nil)
 	s.Meet("a \"b\"", "d", start)
-	s.Set("a \"b\"", "c", "n\xff", record.Position{Gen: record.Generation{Inode: 3, Len: 4, Sum: 5}, Off: 6, Skip: 7}, start)
+	s.Set("a \"b\"", "c", "n\xff", record.Position{Gen: record.Generation{Inode: 3, Len: 4, Sum: 5}, Off: 6, Skip: 7}, none, start)
 	whole := s.appendLocked(nil)
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"tallyman/collector/durable"
 	"tallyman/collector/record"
 )
 
@@ -26,13 +27,18 @@ const seenGrain = time.Hour
 type Store struct {
 	dir   string
 	log   *slog.Logger
-	files files
+	files durable.Files
+	// forgotten says that positions of an earlier life could not be read. Set
+	// before the store is shared.
+	forgotten bool
 
-	// saving is held during Save, and so during its I/O. It guards lock and the
-	// buffer, and is taken before mu.
+	// saving is held during Save, and so during its I/O. It guards lock, and is
+	// taken before mu.
 	saving sync.Mutex
 	lock   *folderLock
-	buffer []byte
+	// buffers has the memory of the last save, a *[]byte, for the next: a file of
+	// many positions is large. When nothing moves it is collected.
+	buffers sync.Pool
 
 	// mu guards what is below. No I/O happens under it.
 	mu         sync.Mutex
@@ -66,18 +72,22 @@ type route struct {
 type entry struct {
 	container string
 	position  record.Position
+	account   record.Account
 	updated   time.Time
 }
 
-func newStore(dir string, logger *slog.Logger, files files) *Store {
+func newStore(dir string, logger *slog.Logger, files durable.Files) *Store {
 	return &Store{
 		dir: dir, log: logger, files: files,
 		containers: map[string]*container{}, routes: map[string]*route{},
 	}
 }
 
+// Forgotten reports whether positions of an earlier life could not be read.
+func (s *Store) Forgotten() bool { return s.forgotten }
+
 // Meet tells the store of a route that is in use now, and returns when this
-// host first had it. The description is for people who read the file; it must
+// host first had it: long ago, where that may have been forgotten. The description is for people who read the file; it must
 // hold no secret.
 func (s *Store) Meet(identity, description string, now time.Time) (first time.Time) {
 	s.mu.Lock()
@@ -91,9 +101,9 @@ func (s *Store) Meet(identity, description string, now time.Time) (first time.Ti
 	return r.first
 }
 
-// Set notes that everything before the position has been delivered. The name is
-// for people who read the file.
-func (s *Store) Set(route, containerID, name string, position record.Position, now time.Time) {
+// Set notes that everything before the position has been settled, and what has
+// become of it, which it copies. The name is for people who read the file.
+func (s *Store) Set(route, containerID, name string, position record.Position, account *record.Account, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.containerLocked(containerID, now)
@@ -112,24 +122,29 @@ func (s *Store) Set(route, containerID, name string, position record.Position, n
 	}
 	if !ok || e.position != position {
 		e.position, e.updated = position, now
+		dropped := append(e.account.Dropped[:0], account.Dropped...)
+		e.account = *account
+		e.account.Dropped = dropped
 		s.changes++
 	}
 }
 
 // Get returns the position that Set was last given, in this life of the agent
-// or in an earlier one.
-func (s *Store) Get(route, containerID string) (record.Position, bool) {
+// or in an earlier one, and the account up to there: nothing in it is in flight.
+func (s *Store) Get(route, containerID string) (record.Position, record.Account, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.routes[route]
 	if !ok {
-		return record.Position{}, false
+		return record.Position{}, record.Account{}, false
 	}
 	e, ok := r.positions[containerID]
 	if !ok {
-		return record.Position{}, false
+		return record.Position{}, record.Account{}, false
 	}
-	return e.position, true
+	account := e.account.Clone()
+	account.Read = account.Settled()
+	return e.position, account, true
 }
 
 // Delete forgets one position.
@@ -226,7 +241,11 @@ func (s *Store) Dirty() bool {
 func (s *Store) routeLocked(identity string, now time.Time) *route {
 	r, ok := s.routes[identity]
 	if !ok {
-		r = &route{identity: identity, first: now, seen: now, written: now, positions: map[string]*entry{}}
+		first := now
+		if s.forgotten {
+			first = time.Time{}
+		}
+		r = &route{identity: identity, first: first, seen: now, written: now, positions: map[string]*entry{}}
 		s.routes[identity] = r
 		s.ordered = false
 		s.changes++

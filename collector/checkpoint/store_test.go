@@ -2,7 +2,10 @@ package checkpoint
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +23,9 @@ var start = time.Date(2026, 11, 21, 1, 2, 3, 0, time.UTC)
 func at(inode uint64, offset int64) record.Position {
 	return record.Position{Gen: record.Generation{Inode: inode, Len: 512, Sum: 0xfedcba9876543210}, Off: offset}
 }
+
+// none is the account of a route that has read nothing.
+var none = &record.Account{}
 
 func mustOpen(t testing.TB, dir string) *Store {
 	t.Helper()
@@ -43,7 +49,7 @@ func mustSave(t testing.TB, s *Store) {
 
 func wantPosition(t testing.TB, s *Store, route, id string, want record.Position) {
 	t.Helper()
-	got, ok := s.Get(route, id)
+	got, _, ok := s.Get(route, id)
 	if !ok || got != want {
 		t.Errorf("position of %s in %s = %+v, %v; want %+v", route, id, got, ok, want)
 	}
@@ -56,10 +62,10 @@ func TestRoundTrip(t *testing.T) {
 	if first := s.Meet(odd, "to the archive", start); !first.Equal(start) {
 		t.Errorf("first met at %s, want %s", first, start)
 	}
-	s.Set(odd, "c1", "web", at(1, 10), start)
-	s.Set(odd, "c2", "böse\xff", record.End(), start)
-	s.Set("b", "c1", "web", record.Position{Gen: record.Generation{Inode: 1<<64 - 1, Sum: 1}, Skip: 7}, start)
-	s.Set("b", "c3", "", record.Oldest(), start)
+	s.Set(odd, "c1", "web", at(1, 10), none, start)
+	s.Set(odd, "c2", "böse\xff", record.End(), none, start)
+	s.Set("b", "c1", "web", record.Position{Gen: record.Generation{Inode: 1<<64 - 1, Sum: 1}, Skip: 7}, none, start)
+	s.Set("b", "c3", "", record.Oldest(), none, start)
 	s.Delete("b", "c3")
 	mustSave(t, s)
 	if err := s.Close(); err != nil {
@@ -71,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 	wantPosition(t, again, odd, "c2", record.End())
 	wantPosition(t, again, "b", "c1", record.Position{Gen: record.Generation{Inode: 1<<64 - 1, Sum: 1}, Skip: 7})
 	for _, missing := range [][2]string{{"b", "c3"}, {"b", "c2"}, {"x", "c1"}} {
-		if p, ok := again.Get(missing[0], missing[1]); ok {
+		if p, _, ok := again.Get(missing[0], missing[1]); ok {
 			t.Errorf("position of %q = %+v, want none", missing, p)
 		}
 	}
@@ -84,6 +90,35 @@ func TestRoundTrip(t *testing.T) {
 	if name := again.containers["c2"].name; name != "böse\ufffd" {
 		t.Errorf("name %q", name)
 	}
+}
+
+// What has become of the lines up to a position is kept with it.
+func TestAccounts(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	account := record.Account{
+		Read:      record.Count{Lines: 99, Bytes: 999}, // Some of it in flight.
+		Delivered: record.Count{Lines: 40, Bytes: 400}, Filtered: record.Count{Lines: 1, Bytes: 10}, Gaps: 2,
+	}
+	account.Drop("too_long", record.Count{Lines: 3, Bytes: 30})
+	account.Drop(`"odd"`, record.Count{Lines: 1})
+	s.Set("a", "c", "n", at(1, 1), &account, start)
+	want := account.Clone()
+	want.Read = record.Count{Lines: 45, Bytes: 440}
+	// It was copied.
+	account.Drop("too_long", record.Count{Lines: 1})
+	check := func(s *Store) {
+		t.Helper()
+		if _, got, ok := s.Get("a", "c"); !ok || !reflect.DeepEqual(got, want) {
+			t.Errorf("the account is %+v, want %+v", got, want)
+		}
+	}
+	check(s)
+	mustSave(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(mustOpen(t, dir))
 }
 
 func TestOnlyChangesAreWritten(t *testing.T) {
@@ -111,10 +146,10 @@ func TestOnlyChangesAreWritten(t *testing.T) {
 	f("a new route", true, func() { s.Meet("a", "d", start) })
 	f("the same route", false, func() { s.Meet("a", "d", start.Add(time.Second)) })
 	f("another description", true, func() { s.Meet("a", "e", start) })
-	f("a new position", true, func() { s.Set("a", "c", "n", at(1, 1), start) })
-	f("the same position", false, func() { s.Set("a", "c", "n", at(1, 1), start.Add(time.Second)) })
-	f("another position", true, func() { s.Set("a", "c", "n", at(1, 2), start) })
-	f("another name", true, func() { s.Set("a", "c", "m", at(1, 2), start) })
+	f("a new position", true, func() { s.Set("a", "c", "n", at(1, 1), none, start) })
+	f("the same position", false, func() { s.Set("a", "c", "n", at(1, 1), none, start.Add(time.Second)) })
+	f("another position", true, func() { s.Set("a", "c", "n", at(1, 2), none, start) })
+	f("another name", true, func() { s.Set("a", "c", "m", at(1, 2), none, start) })
 	f("seen a little later", false, func() { s.Seen(start.Add(time.Minute), []string{"a"}, []string{"c"}) })
 	f("a route seen much later", true, func() { s.Seen(later, []string{"a"}, nil) })
 	f("a container seen much later", true, func() { s.Seen(later, nil, []string{"c"}) })
@@ -132,8 +167,8 @@ func TestForget(t *testing.T) {
 	s.Meet("new", "", start)
 	s.Meet("old", "the old one", start)
 	for _, id := range []string{"quiet", "gone"} {
-		s.Set("new", id, "name of "+id, at(1, 1), start)
-		s.Set("old", id, "name of "+id, at(1, 1), start)
+		s.Set("new", id, "name of "+id, at(1, 1), none, start)
+		s.Set("old", id, "name of "+id, at(1, 1), none, start)
 	}
 	s.Seen(start.Add(3*day), []string{"new"}, []string{"quiet"})
 
@@ -169,8 +204,8 @@ func TestConcurrentUse(t *testing.T) {
 			for i := range rounds {
 				for c := range containers {
 					id := fmt.Sprint("container ", c)
-					s.Set(route, id, id, at(uint64(c+1), int64(i)), start)
-					if p, ok := s.Get(route, id); !ok || p.Off != int64(i) {
+					s.Set(route, id, id, at(uint64(c+1), int64(i)), none, start)
+					if p, _, ok := s.Get(route, id); !ok || p.Off != int64(i) {
 						t.Errorf("got %+v back, want offset %d", p, i)
 						return
 					}
@@ -217,7 +252,7 @@ func fill(s *Store) (routes, ids []string) {
 	}
 	for _, route := range routes {
 		for c, id := range ids {
-			s.Set(route, id, fmt.Sprintf("shop-service-%d", c), at(uint64(4000000+c), int64(c)*1e6), start)
+			s.Set(route, id, fmt.Sprintf("shop-service-%d", c), at(uint64(4000000+c), int64(c)*1e6), none, start)
 		}
 	}
 	return routes, ids
@@ -235,12 +270,36 @@ func TestEncodingAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestMemoryOfASaveIsGivenBack: where nothing moves, nothing is kept of the file
+// that was written last.
+func TestMemoryOfASaveIsGivenBack(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	fill(s)
+	mustSave(t, s)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	mustSave(t, s) // There is nothing to save.
+	runtime.GC()
+	runtime.GC() // A pool is emptied by the second.
+	runtime.ReadMemStats(&after)
+	info, err := os.Stat(filepath.Join(s.dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if freed := int64(before.HeapAlloc) - int64(after.HeapAlloc); freed < info.Size() {
+		t.Errorf("%d bytes are free after a file of %d was written", freed, info.Size())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func BenchmarkSet(b *testing.B) {
 	s := newStore("", nil, nil)
 	routes, ids := fill(s)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		s.Set(routes[i%4], ids[i%1000], "n", at(1, int64(i)), start)
+		s.Set(routes[i%4], ids[i%1000], "n", at(1, int64(i)), none, start)
 	}
 }
 
@@ -261,7 +320,7 @@ func BenchmarkSave4000(b *testing.B) {
 	mustSave(b, s)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		s.Set(routes[0], ids[0], "n", at(1, int64(i)), start)
+		s.Set(routes[0], ids[0], "n", at(1, int64(i)), none, start)
 		mustSave(b, s)
 	}
 }

@@ -61,9 +61,9 @@ type Client struct {
 	turn chan struct{}
 	// mu guards api and spoken, and is never held during a call.
 	mu sync.Mutex
-	// api is the client with the negotiated version, nil when there is none yet
-	// or when the engine may have been replaced since.
-	api *client.Client
+	// api speaks the negotiated version. It is nil when there is none yet or when
+	// the engine may have been replaced since.
+	api *library
 	// spoken is the version that was logged last.
 	spoken string
 }
@@ -157,7 +157,7 @@ func (c *Client) Close() error {
 }
 
 // call runs one call with a deadline. doing completes the sentence of an error.
-func (c *Client) call(ctx context.Context, doing string, do func(context.Context, *client.Client) error) error {
+func (c *Client) call(ctx context.Context, doing string, do func(context.Context, *library) error) error {
 	limited, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	api, err := c.negotiated(limited)
@@ -188,7 +188,7 @@ func (c *Client) explain(ctx context.Context, doing string, err error) error {
 }
 
 // negotiated returns a client that speaks a version which the engine knows.
-func (c *Client) negotiated(ctx context.Context) (*client.Client, error) {
+func (c *Client) negotiated(ctx context.Context) (*library, error) {
 	if api := c.current(); api != nil {
 		return api, nil
 	}
@@ -202,31 +202,32 @@ func (c *Client) negotiated(ctx context.Context) (*client.Client, error) {
 	if api := c.current(); api != nil {
 		return api, nil
 	}
-	api, err := c.newAPI()
+	docker, err := c.newAPI()
 	if err != nil {
 		return nil, err
 	}
 	// The library would go on with its newest version if this failed, which
 	// older engines refuse with a misleading answer.
-	ping, err := api.Ping(ctx)
+	ping, err := docker.Ping(ctx)
 	if err != nil {
-		_ = api.Close() // It only drops idle connections and never fails.
+		_ = docker.Close() // It only drops idle connections and never fails.
 		return nil, err
 	}
-	api.NegotiateAPIVersionPing(ping)
+	docker.NegotiateAPIVersionPing(ping)
+	api := libraryOf(docker)
 
 	c.mu.Lock()
 	c.api = api
-	version, changed := api.ClientVersion(), c.spoken != api.ClientVersion()
-	c.spoken = version
+	changed := c.spoken != api.version
+	c.spoken = api.version
 	c.mu.Unlock()
 	if changed {
-		c.log.Debug("speaking with the engine", "host", c.options.Host, "api_version", version)
+		c.log.Debug("speaking with the engine", "host", c.options.Host, "api_version", api.version)
 	}
 	return api, nil
 }
 
-func (c *Client) current() *client.Client {
+func (c *Client) current() *library {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.api
@@ -240,6 +241,6 @@ func (c *Client) forget() {
 	c.api = nil
 	c.mu.Unlock()
 	if api != nil {
-		_ = api.Close() // It only drops idle connections and never fails.
+		_ = api.close() // It only drops idle connections and never fails.
 	}
 }

@@ -3,11 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/client"
 
 	"tallyman/collector/record"
 )
@@ -15,8 +16,8 @@ import (
 // Info describes the engine and its host.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	var result Info
-	err := c.call(ctx, "asking the engine about itself", func(ctx context.Context, api *client.Client) error {
-		info, err := api.Info(ctx)
+	err := c.call(ctx, "asking the engine about itself", func(ctx context.Context, api *library) error {
+		info, err := api.info(ctx)
 		if err != nil {
 			return err
 		}
@@ -24,7 +25,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 			ID:            info.ID,
 			Name:          info.Name,
 			Version:       info.ServerVersion,
-			APIVersion:    api.ClientVersion(),
+			APIVersion:    api.version,
 			Root:          info.DockerRootDir,
 			LoggingDriver: info.LoggingDriver,
 			CgroupDriver:  info.CgroupDriver,
@@ -42,8 +43,8 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 // List returns all containers, also those that are not running.
 func (c *Client) List(ctx context.Context) ([]Entry, error) {
 	var entries []Entry
-	err := c.call(ctx, "listing containers", func(ctx context.Context, api *client.Client) error {
-		summaries, err := api.ContainerList(ctx, container.ListOptions{All: true})
+	err := c.call(ctx, "listing containers", func(ctx context.Context, api *library) error {
+		summaries, err := api.list(ctx, container.ListOptions{All: true})
 		if err != nil {
 			return err
 		}
@@ -79,12 +80,14 @@ func ownName(names []string) string {
 // when it has gone.
 func (c *Client) Inspect(ctx context.Context, id string) (*record.Container, error) {
 	var result *record.Container
-	err := c.call(ctx, fmt.Sprintf("inspecting container %q", id), func(ctx context.Context, api *client.Client) error {
-		response, err := api.ContainerInspect(ctx, id)
+	asked := time.Now()
+	err := c.call(ctx, fmt.Sprintf("inspecting container %q", id), func(ctx context.Context, api *library) error {
+		response, raw, err := api.inspect(ctx, id, false)
 		if err != nil {
 			return err
 		}
-		result = fromInspect(id, response)
+		result = fromInspect(id, &response)
+		result.AsOf, result.Inspect = asked, pack(raw)
 		return nil
 	})
 	return result, err
@@ -92,16 +95,16 @@ func (c *Client) Inspect(ctx context.Context, id string) (*record.Container, err
 
 // fromInspect translates the engine's answer. Any of its parts may be missing:
 // other engines speak this API too.
-func fromInspect(id string, r container.InspectResponse) *record.Container {
-	c := &record.Container{ID: id, Inspect: r}
+func fromInspect(id string, r *container.InspectResponse) *record.Container {
+	c := &record.Container{ID: id}
 	if base := r.ContainerJSONBase; base != nil {
 		if base.ID != "" {
 			c.ID = base.ID
 		}
 		c.Name = strings.TrimPrefix(base.Name, "/")
-		c.ImageID = base.Image
+		c.ImageID = shared(base.Image)
 		if base.Path != "" {
-			c.Command = append([]string{base.Path}, base.Args...)
+			c.Command = sharedAll(append([]string{base.Path}, base.Args...))
 		}
 		c.LogPath = base.LogPath
 		c.RestartCount = base.RestartCount
@@ -110,23 +113,46 @@ func fromInspect(id string, r container.InspectResponse) *record.Container {
 			setState(c, state)
 		}
 		if host := base.HostConfig; host != nil {
-			c.LogDriver = host.LogConfig.Type
+			c.LogDriver = shared(host.LogConfig.Type)
+			// dockerd takes no other values; without one it keeps the file it writes to.
+			c.LogFiles, _ = strconv.Atoi(host.LogConfig.Config["max-file"])
 			c.CgroupParent = host.CgroupParent
-			c.NetworkMode = string(host.NetworkMode)
+			c.NetworkMode = shared(string(host.NetworkMode))
 		}
 	}
 	if config := r.Config; config != nil {
-		c.Image = config.Image
+		c.Image = shared(config.Image)
 		c.Hostname = config.Hostname
-		c.Env = config.Env
-		c.Labels = config.Labels
+		c.Env = sharedAll(config.Env)
+		c.Labels = sharedLabels(config.Labels)
 		c.TTY = config.Tty
 	}
 	return c
 }
 
+// shared returns the text s in the memory that an equal one of another container
+// has, if both were read between two collections of garbage, as those of a list
+// mostly are: containers of one image or project differ in little.
+func shared(s string) string { return unique.Make(s).Value() }
+
+func sharedAll(texts []string) []string {
+	all := make([]string, len(texts))
+	for i, s := range texts {
+		all[i] = shared(s)
+	}
+	return all
+}
+
+func sharedLabels(labels map[string]string) map[string]string {
+	all := make(map[string]string, len(labels))
+	for key, value := range labels {
+		all[shared(key)] = shared(value)
+	}
+	return all
+}
+
 func setState(c *record.Container, state *container.State) {
-	c.Status = state.Status
+	c.Status = shared(state.Status)
 	c.Running = state.Running
 	c.PID = state.Pid
 	c.ExitCode = state.ExitCode

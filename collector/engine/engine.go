@@ -90,8 +90,10 @@ type Event struct {
 	// Time is the engine's, with nanoseconds.
 	Time time.Time
 	// Action is one of the constants above. What some engines write behind it
-	// and a colon, such as the new health, is left out: Inspect tells it.
+	// and a colon is left out.
 	Action string
+	// Health is the new health, with ActionHealth.
+	Health string
 	// ID is the container's.
 	ID string
 	// Attributes are the name, the image, all labels and what belongs to the

@@ -98,7 +98,7 @@ func (c *Client) open(ctx context.Context, since time.Time) (<-chan events.Messa
 	if !since.IsZero() {
 		options.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	}
-	messages, failed := api.Events(ctx, options)
+	messages, failed := api.events(ctx, options)
 	return messages, failed, nil
 }
 
@@ -106,7 +106,7 @@ func (c *Client) open(ctx context.Context, since time.Time) (<-chan events.Messa
 // asked for. Engines match a prefix of the action, and other implementations of
 // the API may not filter at all.
 func fromMessage(m events.Message) (Event, bool) {
-	action, _, _ := strings.Cut(string(m.Action), ":")
+	action, detail, _ := strings.Cut(string(m.Action), ":")
 	if m.Type != events.ContainerEventType || m.Actor.ID == "" || !known(action) {
 		return Event{}, false
 	}
@@ -114,7 +114,11 @@ func fromMessage(m events.Message) (Event, bool) {
 	if m.TimeNano == 0 {
 		at = time.Unix(m.Time, 0)
 	}
-	return Event{Time: at.UTC(), Action: action, ID: m.Actor.ID, Attributes: m.Actor.Attributes}, true
+	e := Event{Time: at.UTC(), Action: action, ID: m.Actor.ID, Attributes: m.Actor.Attributes}
+	if action == ActionHealth {
+		e.Health = strings.TrimSpace(detail)
+	}
+	return e, true
 }
 
 func known(action string) bool {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+
+	"tallyman/collector/record"
 )
 
 // ErrUnreadable says that the engine keeps nothing that it could read a
@@ -28,6 +30,8 @@ type LogReader interface {
 	// do not answer at all before its first line. The error is ErrNotFound when
 	// the container has gone and ErrUnreadable when its driver cannot be read.
 	Logs(ctx context.Context, id string, o LogOptions) (io.ReadCloser, error)
+	// Inspect is that of Engine.
+	Inspect(ctx context.Context, id string) (*record.Container, error)
 }
 
 // LogOptions say which part of a log is wanted.
@@ -36,6 +40,8 @@ type LogOptions struct {
 	// Unix epoch; 0 leaves out nothing. Engines from 24.0 on send everything
 	// behind the first record that is not older.
 	Since int64
+	// Until leaves out what is newer; 0 leaves out nothing.
+	Until int64
 	// Last is how many records from the end are wanted, 0 for all.
 	Last int
 	// Follow keeps the stream open until the container stops.
@@ -76,10 +82,13 @@ func (c *Client) openLog(ctx context.Context, id string, o LogOptions) (io.ReadC
 	if o.Since > 0 {
 		options.Since = fmt.Sprintf("%d.%09d", o.Since/1e9, o.Since%1e9)
 	}
+	if o.Until > 0 {
+		options.Until = fmt.Sprintf("%d.%09d", o.Until/1e9, o.Until%1e9)
+	}
 	if o.Last > 0 {
 		options.Tail = strconv.Itoa(o.Last)
 	}
-	return api.ContainerLogs(ctx, id, options)
+	return api.logs(ctx, id, options)
 }
 
 // logStream is an open log that ends with its client.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -112,8 +113,8 @@ func TestRealLifeOfAContainer(t *testing.T) {
 	if v, _ := got.LookupEnv("A"); v != "b" {
 		t.Errorf("environment: %q", got.Env)
 	}
-	if whole, ok := got.Inspect.(container.InspectResponse); !ok || whole.Config.Labels["team"] != "a" {
-		t.Errorf("the engine's whole answer is %T", got.Inspect)
+	if whole, err := api.ContainerInspect(ctx, made.ID); err != nil || !reflect.DeepEqual(got.Inspect.Unpack(), whole) {
+		t.Errorf("the engine's whole answer is\n%+v, want\n%+v, %v", got.Inspect.Unpack(), whole, err)
 	}
 
 	list, err := c.List(ctx)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -36,17 +37,27 @@ type generation struct {
 	// packed is the compressed file where this is one. It stays open, so that
 	// its inode is not given to another.
 	packed *os.File
-	// file is the text; nil while nobody has wanted that of a compressed file.
-	// Set under the log's mutex.
-	file *os.File
-	fd   int
-
 	// rescued is the path of the agent's own copy of the text, empty where there
 	// is none; guarded by the log's mutex.
 	rescued string
+
+	// text is held while the text is read, or is put in the place of another. It
+	// is taken after the log's mutex. The three below are written under both and
+	// read under either.
+	text sync.RWMutex
+	// file is the text; nil while nobody has wanted that of a compressed file.
+	file *os.File
+	fd   int
 	// base is the offset at which the open file begins: above 0 where it is a
 	// copy of the rest of a file.
 	base int64
+
+	// wanted says that a reader was closed that had not passed all of it, and may
+	// come back in another life of the agent; guarded by the log's mutex.
+	wanted bool
+
+	// cuts counts how often it was found truncated; guarded by the log's mutex.
+	cuts int
 
 	// mark is the generation's name once it has been computed; guarded by the
 	// log's mutex.
@@ -78,7 +89,52 @@ func openGeneration(path string) (*generation, error) {
 }
 
 func (g *generation) setFile(file *os.File) {
+	g.text.Lock()
+	defer g.text.Unlock()
 	g.file, g.fd = file, int(file.Fd())
+}
+
+// replaceLocked puts a copy of the text, which begins at base, in its place, and
+// returns the other, which is the caller's to close: its space is free then, when
+// dockerd has removed it.
+func (g *generation) replaceLocked(path string, copied *os.File, base int64) (old *os.File) {
+	g.text.Lock()
+	defer g.text.Unlock()
+	old = g.file
+	g.file, g.fd, g.base, g.rescued = copied, int(copied.Fd()), base, path
+	return old
+}
+
+// detachLocked takes the open files from a generation that nobody reads any
+// more. They are the caller's to close.
+func (g *generation) detachLocked() []*os.File {
+	g.text.Lock()
+	defer g.text.Unlock()
+	var files []*os.File
+	for _, f := range []*os.File{g.packed, g.file} {
+		if f != nil {
+			files = append(files, f)
+		}
+	}
+	g.packed, g.file = nil, nil
+	return files
+}
+
+// unlinked reports whether the text has no name any more, so that its space is
+// taken only because it is open.
+func (g *generation) unlinked() bool {
+	info, err := g.file.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 0
+}
+
+// named reports whether a name in a position can be this generation's; to be
+// called with the log's mutex held.
+func (g *generation) named(name record.Generation) bool {
+	return g.inode == name.Inode && (name.Len == 0 || g.nameLocked() == name)
 }
 
 func inodeOf(info fs.FileInfo) uint64 {
@@ -177,11 +233,29 @@ func (g *generation) firstRecord() []byte {
 
 // nameLocked returns the generation's name as it goes into a position.
 func (g *generation) nameLocked() record.Generation {
-	if g.mark.Len == 0 {
-		first := g.firstRecord()
+	if g.mark.Len > 0 {
+		return g.mark
+	}
+	if first := g.firstRecord(); len(first) > 0 {
 		g.mark.Len, g.mark.Sum = uint32(len(first)), crc64.Checksum(first, crcTable)
+	} else {
+		g.mark.Sum = g.birth()
 	}
 	return g.mark
+}
+
+// birth returns when the file was made, in nanoseconds since the Unix epoch, 0
+// where the file system does not keep it (statx(2), STATX_BTIME).
+func (g *generation) birth() uint64 {
+	if g.file == nil {
+		return 0
+	}
+	var st unix.Statx_t
+	err := unix.Statx(int(g.file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st)
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return 0
+	}
+	return uint64(st.Btime.Sec)*1e9 + uint64(st.Btime.Nsec)
 }
 
 // is reports whether the generation is the one that a position names.
@@ -196,7 +270,8 @@ func (g *generation) is(name record.Generation, sameInode bool) bool {
 		return false
 	}
 	if name.Len == 0 {
-		return sameInode
+		born := g.birth()
+		return sameInode && (name.Sum == 0 || born == 0 || name.Sum == born)
 	}
 	if name.Len > headMax {
 		return false
@@ -207,18 +282,19 @@ func (g *generation) is(name record.Generation, sameInode bool) bool {
 
 // size returns the length of the text, 0 when it cannot be told.
 func (g *generation) size() int64 {
-	if g.file == nil {
+	g.text.RLock()
+	defer g.text.RUnlock()
+	var stat unix.Stat_t
+	if g.file == nil || unix.Fstat(g.fd, &stat) != nil {
 		return 0
 	}
-	info, err := g.file.Stat()
-	if err != nil {
-		return 0
-	}
-	return g.base + info.Size()
+	return g.base + stat.Size
 }
 
 // read reads up to len(b) bytes at off with one system call.
 func (g *generation) read(b []byte, off int64) (int, error) {
+	g.text.RLock()
+	defer g.text.RUnlock()
 	for {
 		n, err := syscall.Pread(g.fd, b, off-g.base)
 		if err != syscall.EINTR {
@@ -238,13 +314,8 @@ func (g *generation) duplicate() (*os.File, error) {
 
 func (g *generation) close() error {
 	var err error
-	if g.packed != nil {
-		err = g.packed.Close()
-		g.packed = nil
-	}
-	if g.file != nil {
-		err = errors.Join(err, g.file.Close())
-		g.file = nil
+	for _, f := range g.detachLocked() {
+		err = errors.Join(err, f.Close())
 	}
 	return err
 }

@@ -38,6 +38,9 @@ func newWriter(t testing.TB, root string) *writer {
 	return w
 }
 
+// root returns the folder of all containers.
+func (w *writer) root() string { return filepath.Dir(w.dir) }
+
 func (w *writer) must(err error) {
 	w.t.Helper()
 	if err != nil {
@@ -112,6 +115,14 @@ func (w *writer) rotate() {
 		w.must(os.WriteFile(plain+".gz", packed.Bytes(), 0o640))
 		w.must(os.Remove(plain))
 	}
+}
+
+// cut empties the file as somebody else than dockerd does, which has it open in
+// append mode until the first rotation.
+func (w *writer) cut() {
+	w.must(os.Truncate(w.path(0), 0))
+	_, err := w.file.Seek(0, io.SeekStart)
+	w.must(err)
 }
 
 func (w *writer) remove() {
@@ -190,7 +201,7 @@ func wantLines(t testing.TB, got, want []string) {
 	if !slices.Equal(got, want) {
 		for i := range min(len(got), len(want)) {
 			if got[i] != want[i] {
-				t.Fatalf("line %d is %.80q, want %.80q (%d lines, want %d)", i, got[i], want[i], len(got), len(want))
+				t.Fatalf("line %d is %.80q of %d bytes, want %.80q of %d (%d lines, want %d)", i, got[i], len(got[i]), want[i], len(want[i]), len(got), len(want))
 			}
 		}
 		t.Fatalf("%d lines, want %d: %.60q, want %.60q", len(got), len(want), got, want)

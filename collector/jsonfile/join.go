@@ -11,28 +11,48 @@ const partSize = 16 << 10
 type part struct {
 	active bool
 	// over says that the line has reached the maximum and was given out; what
-	// still comes of it is thrown away.
-	over bool
-	// cut says that the line has lost its end.
-	cut  bool
-	text []byte
+	// still comes of it is thrown away. A reader that began in the middle of that
+	// would take it for a line, so the line is held until it ends, or lies so far
+	// back that it is let go.
+	over, letGo bool
+	text        []byte
 	// time is that of the first part, which dockerd repeats in all others: a
 	// record with another time belongs to another line.
 	time int64
 	// gen and off are where the first part begins.
 	gen *generation
 	off int64
-	// emitted counts the records that have been completed since the line began.
+	// last is where the last part that has come begins, full the one with which the
+	// line was over.
+	last, full place
+	// began is how much had been read by the joiner when the line began.
+	began int64
+	// emitted counts the records that have been completed since the line began
+	// and that a reader which begins with this line would complete, too.
 	emitted uint32
 }
+
+// holdOver is how many bytes of a log may follow the beginning of a line that is
+// over before it is let go: a program that never ends a line must not hold all
+// files of its log.
+const holdOver = 4 << 20
+
+// held reports whether a reader has to begin with the line to see it again.
+func (p *part) held() bool { return p.active && !p.letGo }
 
 // joiner puts together the parts of long lines, each stream by itself, and
 // knows from where a reader would have to start to see the unfinished ones.
 type joiner struct {
-	parts [record.Streams]part
-	// holding says that a part is active and not over; then the fast path that
+	// parts has one for each stream, nil until the first line has come in parts:
+	// of most containers none ever does.
+	parts []part
+	// open is how many of them are active.
+	open int
+	// holding says that a part is active and not let go; then the fast path that
 	// knows of no parts cannot be taken.
 	holding bool
+	// passed is how many bytes of records were read while parts were active.
+	passed int64
 	// skip is how many records to leave out before the first is given out.
 	skip uint32
 }
@@ -45,20 +65,41 @@ func (j *joiner) hold() *part {
 	var first *part
 	for i := range j.parts {
 		p := &j.parts[i]
-		if p.active && !p.over && (first == nil ||
-			place{p.gen.serial, p.off}.before(place{first.gen.serial, first.off})) {
+		if p.held() && (first == nil || p.begins().before(first.begins())) {
 			first = p
 		}
 	}
 	return first
 }
 
-// give counts a completed record and adds it to b unless it is to be skipped.
-// next is the offset behind it. It reports whether b can take further records:
-// all of a batch's records resume in one generation.
-func (j *joiner) give(b *record.Batch, rec *record.Record, next int64) {
+// heldBefore reports whether lines are unfinished and all of them began before
+// t. dockerd closes a log before it calls the container stopped, so when it has
+// said so at t nothing will continue them. One that began later is of a run of
+// which nobody has told yet.
+func (j *joiner) heldBefore(t int64) bool {
+	if !j.holding {
+		return false
+	}
 	for i := range j.parts {
-		j.parts[i].emitted++
+		if p := &j.parts[i]; p.held() && p.time >= t {
+			return false
+		}
+	}
+	return true
+}
+
+// begins returns where the line begins.
+func (p *part) begins() place { return place{p.gen.serial, p.off} }
+
+// give counts a completed record and adds it to b unless it is to be skipped.
+// last is where its last part begins, next the offset behind all that was read.
+func (j *joiner) give(b *record.Batch, rec *record.Record, last place, next int64) {
+	for i := range j.parts {
+		// What has all its parts before a line's first is not seen from there,
+		// though it may be known only later that it has ended.
+		if p := &j.parts[i]; p.active && !last.before(p.begins()) {
+			p.emitted++
+		}
 	}
 	if j.skip > 0 {
 		j.skip--
@@ -75,7 +116,7 @@ func (j *joiner) give(b *record.Batch, rec *record.Record, next int64) {
 func (j *joiner) settle() {
 	j.holding = false
 	for i := range j.parts {
-		if j.parts[i].active && !j.parts[i].over {
+		if j.parts[i].held() {
 			j.holding = true
 		}
 	}
@@ -84,46 +125,87 @@ func (j *joiner) settle() {
 // add takes a record that is a part, or that may continue one, and gives out
 // what it completes. The record lies from off to next in g.
 func (j *joiner) add(b *record.Batch, rec *record.Record, whole bool, g *generation, off, next int64, maxLine int) (cut bool) {
+	if j.parts == nil {
+		if whole {
+			j.give(b, rec, place{g.serial, off}, next)
+			return false
+		}
+		j.parts = make([]part, record.Streams)
+	}
+	j.pass(next - off)
 	p := &j.parts[rec.Stream]
 	if p.active && p.time != rec.Time {
-		j.finish(b, rec.Stream, off)
+		j.finish(b, rec.Stream, off, false)
 	}
 	if !p.active {
 		if whole {
-			j.give(b, rec, next)
+			j.give(b, rec, place{g.serial, off}, next)
 			return false
 		}
-		*p = part{active: true, time: rec.Time, gen: g, off: off, text: b.TakeBuffer()}
+		*p = part{active: true, time: rec.Time, gen: g, off: off, began: j.passed, text: b.TakeBuffer()}
 		j.holding = true
+		j.open++
 	}
+	p.last = place{g.serial, off}
 	if !p.over {
 		room := maxLine - len(p.text)
 		p.text = append(p.text, rec.Line[:min(len(rec.Line), room)]...)
-		if len(rec.Line) > room {
-			p.cut, cut = true, true
-			j.finish(b, rec.Stream, next)
-			p.active, p.over = true, true
-		}
+		cut = len(rec.Line) > room
 	}
-	if whole || len(rec.Line) < partSize {
-		j.finish(b, rec.Stream, next)
+	switch {
+	case whole || len(rec.Line) < partSize:
+		j.finish(b, rec.Stream, next, cut)
+	case cut:
+		line := p.line(rec.Stream, true)
+		p.over, p.full, p.text = true, p.last, nil
+		b.KeepBuffer(line.Line)
+		j.give(b, &line, p.last, next)
 	}
 	return cut
 }
 
+// pass lets go of lines that are over, when so much more has been read.
+func (j *joiner) pass(bytes int64) {
+	j.passed += bytes
+	for i := range j.parts {
+		if p := &j.parts[i]; p.held() && p.over && j.passed-p.began > holdOver {
+			p.letGo = true
+			j.settle()
+		}
+	}
+}
+
+func (p *part) line(stream record.Stream, cut bool) record.Record {
+	return record.Record{Time: p.time, Line: p.text, Stream: stream, Cut: cut}
+}
+
 // finish gives out the line of a stream that has begun, as far as it has come.
-// next is the offset behind it.
-func (j *joiner) finish(b *record.Batch, stream record.Stream, next int64) {
+// next is the offset behind it, cut says that it has lost its end.
+func (j *joiner) finish(b *record.Batch, stream record.Stream, next int64, cut bool) {
 	p := &j.parts[stream]
 	if !p.active {
 		return
 	}
-	over, line := p.over, record.Record{Time: p.time, Line: p.text, Stream: stream, Cut: p.cut}
-	p.active, p.over, p.cut, p.text = false, false, false, nil
+	line := p.line(stream, cut)
+	p.active, p.text = false, nil
+	j.open--
 	j.settle()
-	if !over {
-		b.KeepBuffer(line.Line)
-		j.give(b, &line, next)
+	if p.over {
+		j.passRest(p)
+		return
+	}
+	b.KeepBuffer(line.Line)
+	j.give(b, &line, p.last, next)
+}
+
+// passRest counts the rest of a line that was thrown away, for lines since whose
+// beginning nothing else of it has come: seen again from there it is taken for a
+// line.
+func (j *joiner) passRest(p *part) {
+	for i := range j.parts {
+		if q := &j.parts[i]; q.active && p.full.before(q.begins()) && !p.last.before(q.begins()) {
+			q.emitted++
+		}
 	}
 }
 
@@ -133,7 +215,7 @@ func (j *joiner) finishAll(b *record.Batch, next int64) {
 	for h := j.hold(); h != nil; h = j.hold() {
 		for i := range j.parts {
 			if h == &j.parts[i] {
-				j.finish(b, record.Stream(i), next)
+				j.finish(b, record.Stream(i), next, false)
 			}
 		}
 	}

@@ -21,13 +21,16 @@ import (
 // generations from the oldest that some reader still needs to the live one.
 type Log struct {
 	root *Root
-	dir  string
-	name string // the live file's name in dir
+	// path is the live file's, dir and name are its parts.
+	path, dir, name string
 
 	container atomic.Pointer[record.Container]
 	// ended says that the container has been removed: what is open is all there
 	// will ever be.
 	ended atomic.Bool
+	// floor is the place before which everything is given up for want of space;
+	// nil while nothing is. It is set under mu.
+	floor atomic.Pointer[place]
 
 	mu sync.Mutex
 	// chain holds the generations in order; the last one is live. Guarded by mu.
@@ -37,8 +40,17 @@ type Log struct {
 	// reported is the last place of a broken record that was counted, so that
 	// several readers do not count it several times; guarded by mu.
 	reported place
-	// opened is when the log was opened; set before it is shared.
-	opened time.Time
+	// opened is when the log was opened, watched says that its folder is watched;
+	// set before it is shared.
+	opened  time.Time
+	watched bool
+	// awaited says that the container was made while the agent looked, and that no
+	// reader has come for it yet: what dockerd rotates away meanwhile is kept.
+	// Guarded by mu.
+	awaited bool
+	// full is how many files such a log had when the first was seen; 0 while there
+	// is none and once it has been compared. Guarded by mu.
+	full int
 	// polledSize is the size of the live file at the last poll; guarded by mu.
 	polledSize int64
 }
@@ -55,15 +67,19 @@ func (p place) before(q place) bool {
 
 var _ collector.Log = (*Log)(nil)
 
+// logAt returns a log that knows nothing but its paths.
+func logAt(root, id string) *Log {
+	path := filepath.Join(root, id, id+"-json.log")
+	dir, name := filepath.Split(path)
+	return &Log{path: path, dir: filepath.Clean(dir), name: name}
+}
+
 func newLog(root *Root, id string) *Log {
-	l := &Log{
-		root:     root,
-		dir:      filepath.Join(root.dir, id),
-		name:     id + "-json.log",
-		readers:  make(map[*Reader]struct{}),
-		reported: place{serial: -1 << 62},
-		opened:   time.Now(),
-	}
+	l := logAt(root.dir, id)
+	l.root = root
+	l.readers = make(map[*Reader]struct{})
+	l.reported = place{serial: -1 << 62}
+	l.opened = time.Now()
 	l.container.Store(&record.Container{ID: id})
 	return l
 }
@@ -74,7 +90,21 @@ func (l *Log) Container() *record.Container { return l.container.Load() }
 // SetContainer replaces what is known of the container.
 func (l *Log) SetContainer(c *record.Container) {
 	l.container.Store(c)
+	l.mu.Lock()
+	full := c.LogFiles > 1 && l.full >= c.LogFiles
+	l.full = 0
+	l.mu.Unlock()
+	if full {
+		// As many as dockerd keeps: nothing shows that there was none before them.
+		l.gap("a new container's log was rotated faster than it was looked at, its first lines may be missing")
+	}
 	l.notify()
+}
+
+// gap counts and tells that a file of the log may never have been seen.
+func (l *Log) gap(what string) {
+	l.root.stats.Gaps.Add(1)
+	l.root.logger.Warn(what, "container", l.Container().Name, "id", l.Container().ShortID())
 }
 
 // End says that the container has been removed.
@@ -82,6 +112,9 @@ func (l *Log) End() {
 	if l.ended.Swap(true) {
 		return
 	}
+	l.mu.Lock()
+	l.stakeLocked()
+	l.mu.Unlock()
 	l.notify()
 	l.closing()
 }
@@ -107,6 +140,7 @@ func (l *Log) linkLocked(g *generation) {
 		l.chain[n-1].next.Store(g)
 	}
 	l.chain = append(l.chain, g)
+	l.stakeLocked()
 }
 
 // liveLocked returns the generation that dockerd writes to, as far as it is
@@ -125,6 +159,21 @@ func (l *Log) Idle() bool {
 	return l.ended.Load() && len(l.readers) == 0
 }
 
+// addLocked has a reader told of changes.
+func (l *Log) addLocked(r *Reader) {
+	l.readers[r] = struct{}{}
+	if len(l.readers) == 1 && l.watched {
+		l.root.watch.writes(l, true)
+	}
+}
+
+func (l *Log) removeLocked(r *Reader) {
+	delete(l.readers, r)
+	if len(l.readers) == 0 && l.watched {
+		l.root.watch.writes(l, false)
+	}
+}
+
 // notify tells every reader that something may have changed.
 func (l *Log) notify() {
 	l.mu.Lock()
@@ -137,7 +186,7 @@ func (l *Log) notify() {
 // look compares the chain with the folder and follows a rotation.
 func (l *Log) look() {
 	l.mu.Lock()
-	changed, err := l.lookLocked()
+	_, changed, err := l.lookLocked()
 	l.mu.Unlock()
 	if err != nil {
 		l.root.stats.ReadErrors.Add(1)
@@ -151,11 +200,12 @@ func (l *Log) look() {
 // poll is look for a log whose changes may not have been announced.
 func (l *Log) poll() {
 	l.mu.Lock()
-	changed, err := l.lookLocked()
-	if n := len(l.chain); n > 0 {
-		if size := l.chain[n-1].size(); size != l.polledSize {
-			l.polledSize, changed = size, true
-		}
+	size, changed, err := l.lookLocked()
+	if n := len(l.chain); size < 0 && n > 0 {
+		size = l.chain[n-1].size()
+	}
+	if size >= 0 && size != l.polledSize {
+		l.polledSize, changed = size, true
 	}
 	l.mu.Unlock()
 	if err != nil {
@@ -166,24 +216,26 @@ func (l *Log) poll() {
 	}
 }
 
-func (l *Log) lookLocked() (changed bool, err error) {
-	info, err := os.Stat(filepath.Join(l.dir, l.name))
+// lookLocked compares the chain with the folder. It returns the live file's size
+// where that is the last of the chain, else -1.
+func (l *Log) lookLocked() (size int64, changed bool, err error) {
+	info, err := os.Stat(l.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// Between dockerd's rename and its create, before the first start, or
 		// after the removal.
-		return false, nil
+		return -1, false, nil
 	case err != nil:
-		return false, err
+		return -1, false, err
 	}
 	if live := l.liveLocked(); live != nil && live.inode == inodeOf(info) {
-		return false, nil
+		return info.Size(), false, nil
 	}
 	found, err := l.scan()
 	if err != nil {
-		return false, err
+		return -1, false, err
 	}
-	return l.appendLocked(found), nil
+	return -1, l.appendLocked(found), nil
 }
 
 // scan opens every generation in the folder, oldest first. dockerd may rename
@@ -193,15 +245,19 @@ func (l *Log) scan() ([]*generation, error) {
 	const attempts = 10
 	var found []*generation
 	for range attempts {
-		before, err := os.Stat(filepath.Join(l.dir, l.name))
+		before, err := os.Stat(l.path)
 		if err != nil {
 			return nil, ignoreMissing(err)
 		}
 		found, err = l.openAll()
+		if errors.Is(err, fs.ErrNotExist) {
+			// It was renamed or compressed since it was listed.
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		after, err := os.Stat(filepath.Join(l.dir, l.name))
+		after, err := os.Stat(l.path)
 		if err == nil && os.SameFile(before, after) && len(found) > 0 && found[len(found)-1].inode == inodeOf(after) {
 			return found, nil
 		}
@@ -226,6 +282,7 @@ func closeAll(gens []*generation) {
 
 // openAll opens the live file and its rotated siblings, oldest first. A file
 // that is both there as text and compressed is being compressed: the text wins.
+// It fails with fs.ErrNotExist when a file vanishes meanwhile.
 func (l *Log) openAll() ([]*generation, error) {
 	entries, err := os.ReadDir(l.dir)
 	if err != nil {
@@ -250,9 +307,6 @@ func (l *Log) openAll() ([]*generation, error) {
 	var found []*generation
 	for _, i := range indexes {
 		g, err := openGeneration(filepath.Join(l.dir, byIndex[i]))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err != nil {
 			closeAll(found)
 			return nil, err
@@ -286,16 +340,18 @@ func (l *Log) appendLocked(found []*generation) bool {
 	from := 0
 	live := l.liveLocked()
 	if live == nil {
+		if l.awaited && len(l.chain) == 0 {
+			l.full = len(found)
+		}
 		found = l.mergeRescuedLocked(found)
 	} else {
 		if i := live.indexInLocked(found); i >= 0 {
 			from = i + 1
 		} else {
 			// The live generation has been rotated out of sight since the last
-			// look. All that is here is newer, and something may be missing.
-			l.root.stats.Gaps.Add(1)
-			l.root.logger.Warn("a log was rotated faster than it was looked at, generations may be missing",
-				"container", l.Container().Name, "id", l.Container().ShortID())
+			// look. What is here is newer, and something may be missing.
+			from = l.knownLocked(found)
+			l.gap("a log was rotated faster than it was looked at, generations may be missing")
 		}
 	}
 	closeAll(found[:from])
@@ -307,6 +363,16 @@ func (l *Log) appendLocked(found []*generation) bool {
 		l.closing()
 	}
 	return from < len(found)
+}
+
+// knownLocked returns how many of found, oldest first, are in the chain already.
+func (l *Log) knownLocked(found []*generation) int {
+	for i := range slices.Backward(found) {
+		if slices.ContainsFunc(l.chain, func(g *generation) bool { return g.indexInLocked(found[i:i+1]) == 0 }) {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // mergeRescuedLocked takes the copies of an earlier run of the agent out of the
@@ -327,6 +393,10 @@ func (l *Log) mergeRescuedLocked(found []*generation) []*generation {
 			inFolder[r] = i
 		}
 	}
+	if len(l.chain) > 0 && len(inFolder) == 0 && len(found) > 0 {
+		// Nothing shows that the oldest file follows the youngest copy.
+		l.gap("files of a log may have been rotated away while the agent was down")
+	}
 	for r, i := range inFolder {
 		closeAll(found[i : i+1])
 		found[i] = r
@@ -341,7 +411,8 @@ func (l *Log) mergeRescuedLocked(found []*generation) []*generation {
 // indexInLocked finds g in a list of generations that was opened anew.
 func (g *generation) indexInLocked(list []*generation) int {
 	for i, other := range list {
-		if g.packed == nil && other.packed == nil && other.inode == g.inode {
+		// The file of a copy may be gone, and its inode another's.
+		if g.packed == nil && other.packed == nil && g.rescued == "" && other.inode == g.inode {
 			return i
 		}
 	}
@@ -384,6 +455,7 @@ func (l *Log) reachBackLocked() error {
 		g.next.Store(next)
 	}
 	l.chain = append(older, l.chain...)
+	l.stakeLocked()
 	return nil
 }
 
@@ -414,7 +486,10 @@ func (l *Log) findLocked(name record.Generation) (*generation, error) {
 // removed only when readers have moved on: one that was closed, as at the end of
 // the agent, may come back to them.
 func (l *Log) trimLocked(movedOn bool) {
-	if len(l.chain) == 0 {
+	if l.awaited && time.Since(l.opened) >= newcomers {
+		l.awaited = false
+	}
+	if len(l.chain) == 0 || l.awaited {
 		return
 	}
 	needed := l.chain[len(l.chain)-1].serial
@@ -436,16 +511,22 @@ func (l *Log) trimLocked(movedOn bool) {
 	l.chain = slices.Delete(l.chain, 0, n)
 }
 
-// dropLocked closes a generation that nobody needs and removes its rescued copy.
+// dropLocked lets go of a generation that nobody needs and of its rescued copy.
 func (l *Log) dropLocked(g *generation) {
-	closeAll([]*generation{g})
-	if g.rescued == "" {
+	l.root.discard(junk{files: g.detachLocked(), copy: g.rescued})
+}
+
+// finishLocked lets go of the log of a removed container when its last reader has
+// had all of it, so that no copy is left that a restart would deliver again.
+func (l *Log) finishLocked() {
+	if len(l.readers) > 0 || !l.ended.Load() || time.Since(l.opened) < newcomers ||
+		slices.ContainsFunc(l.chain, func(g *generation) bool { return g.wanted }) {
 		return
 	}
-	if err := l.root.vault.drop(g.rescued); err != nil {
-		l.root.stats.ReadErrors.Add(1)
-		l.root.logger.Warn("removing a rescued log", "error", err)
+	for _, g := range l.chain {
+		l.dropLocked(g)
 	}
+	l.chain = nil
 }
 
 // forget closes every file of a log that nobody reads any more, and removes

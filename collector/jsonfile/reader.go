@@ -21,6 +21,8 @@ type Reader struct {
 	// a file.
 	gen *generation
 	off int64
+	// cuts is how many of gen's the reader knows of.
+	cuts int
 	// inJunk says that a line without an end in sight is being passed over;
 	// onlyNUL that all of it so far was NUL bytes, as at the start of a file
 	// that was truncated while dockerd had it open.
@@ -31,8 +33,10 @@ type Reader struct {
 	// keptOff is the offset in kept before which nothing will be asked for.
 	// Guarded by the log's mutex.
 	keptOff int64
-	// cursor is the position of the next record.
+	// cursor is the position of the next record, named the generation that its
+	// name is of.
 	cursor record.Position
+	named  *generation
 }
 
 var _ collector.Reader = (*Reader)(nil)
@@ -40,20 +44,27 @@ var _ collector.Reader = (*Reader)(nil)
 // Reader returns a cursor that starts at from; see collector.Log.
 func (l *Log) Reader(from record.Position, changed func()) (collector.Reader, error) {
 	r := &Reader{log: l, changed: changed}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.chain) == 0 {
-		if _, err := l.lookLocked(); err != nil {
+	if n, ok := from.FromEnd(); ok {
+		var err error
+		if from, err = l.beforeEnd(int(n)); err != nil {
 			return nil, err
 		}
 	}
-	l.readers[r] = struct{}{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.chain) == 0 {
+		if _, _, err := l.lookLocked(); err != nil {
+			return nil, err
+		}
+	}
+	l.addLocked(r)
 	err := r.placeLocked(from)
 	var lost *collector.LostError
 	if err != nil && !errors.As(err, &lost) {
-		delete(l.readers, r)
+		l.removeLocked(r)
 		return nil, err
 	}
+	l.awaited = false
 	r.kept, r.keptOff = r.gen, r.cursor.Off
 	return r, err
 }
@@ -67,8 +78,7 @@ func (r *Reader) placeLocked(to record.Position) error {
 	case to.IsEnd():
 		r.gen, r.off = nil, 0
 		if n := len(l.chain); n > 0 {
-			r.gen = l.chain[n-1]
-			r.off = r.gen.lastLineEnd()
+			r.goToLocked(l.chain[n-1], l.chain[n-1].lastLineEnd())
 		}
 	case to.IsOldest():
 		return r.placeOldestLocked()
@@ -87,10 +97,25 @@ func (r *Reader) placeLocked(to record.Position) error {
 		if err := g.unpack(l.root.tempDir); err != nil {
 			return err
 		}
-		r.gen, r.off = g, max(to.Off, g.base)
+		off := to.Off
+		if size := g.size(); size < off {
+			// It begins as it did and has lost its end: by a crash of the host, or as
+			// a compressed file that is torn. Nothing of what is there is new.
+			off = size
+			r.joiner.reset(0)
+			if g.packed == nil && g.cuts == 0 {
+				g.cuts++
+				l.tellCut(g)
+			}
+		}
+		r.goToLocked(g, max(off, g.base))
 	}
 	r.cursor = r.positionLocked()
 	return nil
+}
+
+func (r *Reader) goToLocked(g *generation, off int64) {
+	r.gen, r.off, r.cuts = g, off, g.cuts
 }
 
 func (r *Reader) placeOldestLocked() error {
@@ -100,7 +125,7 @@ func (r *Reader) placeOldestLocked() error {
 	}
 	r.gen, r.off = nil, 0
 	if len(r.log.chain) > 0 {
-		r.gen, r.off = r.log.chain[0], r.log.chain[0].base
+		r.goToLocked(r.log.chain[0], r.log.chain[0].base)
 		if err := r.gen.unpack(r.log.root.tempDir); err != nil {
 			return err
 		}
@@ -137,13 +162,14 @@ func (r *Reader) positionLocked() record.Position {
 	if h := r.joiner.hold(); h != nil {
 		g, at, skip = h.gen, h.off, skip+h.emitted
 	}
+	r.named = g
 	return record.Position{Gen: g.nameLocked(), Off: at, Skip: skip}
 }
 
 func (r *Reader) position() record.Position {
 	// The common case needs no lock: still in the same generation, whose
 	// name is known, and no line unfinished.
-	if r.cursor.Gen.Len > 0 && r.gen.inode == r.cursor.Gen.Inode && !r.joiner.holding {
+	if r.cursor.Gen.Len > 0 && r.gen == r.named && !r.joiner.holding {
 		return record.Position{Gen: r.cursor.Gen, Off: r.off, Skip: r.joiner.skip}
 	}
 	r.log.mu.Lock()
@@ -167,7 +193,7 @@ func (r *Reader) Next(b *record.Batch) error {
 		// read: only then does reading nothing mean that nothing will come.
 		next := r.gen.next.Load()
 		ended := r.log.ended.Load()
-		running := r.log.Container().Running
+		container := r.log.Container()
 		n, err := r.gen.read(b.Block, r.off)
 		if err != nil {
 			r.log.root.stats.ReadErrors.Add(1)
@@ -179,12 +205,20 @@ func (r *Reader) Next(b *record.Batch) error {
 		}
 		moved := r.off != before
 		if moved || len(b.Records) > 0 {
+			r.trimReturns(b)
 			b.More = n == len(b.Block) || r.off < before+int64(n) || next != nil || ended
+			b.GivenUp = r.log.givesUp(place{r.gen.serial, before})
 			r.cursor = r.position()
 			b.End = r.cursor
+			if b.Start.Gen.Len == 0 && r.gen.base == 0 && r.gen.inode == b.Start.Gen.Inode {
+				// It had no name when nothing had been written to it.
+				b.Start.Gen = b.End.Gen
+			}
 			return nil
 		}
 		switch {
+		case n == 0 && r.truncated():
+			b.Start = r.cursor
 		case next != nil:
 			if n > 0 {
 				r.log.broken(r.gen, r.off)
@@ -203,10 +237,7 @@ func (r *Reader) Next(b *record.Batch) error {
 			b.More = true
 			return nil
 		default:
-			if r.truncated() {
-				continue
-			}
-			if !running && n == 0 && r.joiner.holding {
+			if n == 0 && container.Rests() && r.joiner.heldBefore(container.AsOf.UnixNano()) {
 				r.finish(b)
 				return nil
 			}
@@ -222,7 +253,7 @@ func (r *Reader) begin() bool {
 	if len(r.log.chain) == 0 {
 		return false
 	}
-	r.gen, r.off = r.log.chain[0], r.log.chain[0].base
+	r.goToLocked(r.log.chain[0], r.log.chain[0].base)
 	r.kept, r.keptOff = r.gen, r.off
 	r.cursor = r.positionLocked()
 	return true
@@ -235,36 +266,70 @@ func (r *Reader) enter(next *generation) error {
 	if err := next.unpack(r.log.root.tempDir); err != nil {
 		return err
 	}
-	r.gen, r.off, r.inJunk = next, next.base, false
+	r.goToLocked(next, next.base)
+	r.inJunk = false
 	return nil
 }
+
+// trimReturns takes off what a terminal puts before each newline.
+func (r *Reader) trimReturns(b *record.Batch) {
+	if !b.Container.TTY {
+		return
+	}
+	for i := range b.Records {
+		b.Records[i].Line = trimReturn(b.Records[i].Line)
+	}
+}
+
+func trimReturn(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\r'}) }
 
 // finish gives out what is unfinished, for the container has stopped.
 func (r *Reader) finish(b *record.Batch) {
 	r.joiner.finishAll(b, r.off)
+	r.trimReturns(b)
 	r.cursor = r.position()
 	b.End = r.cursor
 }
 
 // truncated finds out whether the file has become shorter than the cursor is
-// far, as by an outside "truncate", and then starts at its beginning.
+// far, as by an outside "truncate", and then starts at its beginning. A line of
+// which only parts have come is lost with them: a position can point to them no
+// more, and what is still written of it is another line.
 func (r *Reader) truncated() bool {
 	if r.gen.size() >= r.off {
 		return false
 	}
-	if r.log.countOnce(r.gen, r.off) {
-		r.log.root.stats.Truncations.Add(1)
-		r.log.root.logger.Warn("a log was truncated by someone else than the engine; what was not read before is lost",
-			"container", r.log.Container().Name, "file", r.gen.path)
+	if r.cut() {
+		r.log.tellCut(r.gen)
 	}
+	return true
+}
+
+// tellCut counts and tells that a file was truncated.
+func (l *Log) tellCut(g *generation) {
+	l.root.stats.Truncations.Add(1)
+	l.root.logger.Warn("a log was truncated by someone else than the engine; what was not read before is lost",
+		"container", l.Container().Name, "file", g.path)
+}
+
+// cut moves the cursor to the beginning of a file that was truncated, and reports
+// whether no other reader has been there before.
+func (r *Reader) cut() (first bool) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
-	r.off = 0
-	r.inJunk = false
+	if first = r.cuts == r.gen.cuts; first {
+		r.gen.cuts++
+		r.log.reported = place{serial: r.gen.serial, off: -1}
+	}
+	r.goToLocked(r.gen, r.gen.base)
 	r.gen.mark = record.Generation{Inode: r.gen.inode}
-	r.log.reported = place{serial: r.gen.serial, off: -1}
+	r.inJunk = false
+	r.joiner.reset(0)
+	if r.kept == r.gen {
+		r.keptOff = r.off
+	}
 	r.cursor = r.positionLocked()
-	return true
+	return first
 }
 
 // parse takes the records from block, which was read at r.off, and moves r.off
@@ -290,11 +355,14 @@ func (r *Reader) parse(b *record.Batch, block []byte) {
 		}
 	}
 	if at == 0 && len(block) == len(b.Block) {
-		// No record is so long: pass over it to the next line feed.
-		nul := len(bytes.TrimLeft(block, "\x00")) == 0
-		r.onlyNUL = nul && (!r.inJunk || r.onlyNUL)
+		// No record is so long: pass over it to the next line feed, or to where a
+		// record begins behind NUL bytes.
+		nul := len(block) - len(bytes.TrimLeft(block, "\x00"))
+		r.onlyNUL = nul > 0 && (!r.inJunk || r.onlyNUL)
 		r.inJunk = true
-		at = len(block)
+		if at = len(block); r.onlyNUL {
+			at = nul
+		}
 	}
 	r.off = base + int64(at)
 }
@@ -317,7 +385,7 @@ func (r *Reader) take(b *record.Batch, line []byte, off, next int64) {
 		r.log.broken(r.gen, off)
 		return
 	}
-	if whole && r.joiner.skip == 0 && !r.joiner.parts[0].active && !r.joiner.parts[1].active {
+	if whole && r.joiner.skip == 0 && r.joiner.open == 0 {
 		rec.Resume = next
 		b.Records = append(b.Records, rec)
 		return
@@ -335,7 +403,7 @@ func (r *Reader) Seek(to record.Position) error {
 		// The reader began before there was a file: its first is the one kept.
 		r.inJunk = false
 		r.joiner.reset(0)
-		r.gen, r.off = r.kept, r.kept.base
+		r.goToLocked(r.kept, r.kept.base)
 		r.cursor = r.positionLocked()
 		return nil
 	}
@@ -347,7 +415,7 @@ func (r *Reader) Release(to record.Position) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	for g := r.kept; g != nil; g = g.next.Load() {
-		if g.inode == to.Gen.Inode {
+		if g.named(to.Gen) {
 			r.keptOff = to.Off
 			if g != r.kept {
 				r.kept = g
@@ -370,7 +438,7 @@ func (r *Reader) Lag(from record.Position) int64 {
 	}
 	total, seen := int64(0), false
 	for g := r.kept; g != nil; g = g.next.Load() {
-		if g.inode == from.Gen.Inode {
+		if g.named(from.Gen) {
 			total, seen = -from.Off, true
 		}
 		total += g.size()
@@ -381,11 +449,39 @@ func (r *Reader) Lag(from record.Position) int64 {
 	return max(total, 0)
 }
 
+// GivenUp reports whether the log gives up what lies behind a position; see
+// collector.Reader.
+func (r *Reader) GivenUp(from record.Position) bool {
+	if r.log.floor.Load() == nil {
+		return false
+	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	for g := r.kept; g != nil; g = g.next.Load() {
+		if from.IsOldest() {
+			return r.log.givesUp(place{g.serial, g.base})
+		}
+		if g.named(from.Gen) {
+			return r.log.givesUp(place{g.serial, from.Off})
+		}
+	}
+	return false
+}
+
 // Close ends the use of the reader.
 func (r *Reader) Close() error {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
-	delete(r.log.readers, r)
+	for _, g := range r.log.chain {
+		switch {
+		case r.kept == nil || g.serial > r.kept.serial:
+			g.wanted = true
+		case g == r.kept:
+			g.wanted = g.wanted || r.keptOff < g.size()
+		}
+	}
+	r.log.removeLocked(r)
 	r.log.trimLocked(false)
+	r.log.finishLocked()
 	return nil
 }

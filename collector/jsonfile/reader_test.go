@@ -268,14 +268,30 @@ func TestReaderNeverGluesTwoRuns(t *testing.T) {
 	w.write(strings.Repeat("e", partSize), record.Stdout, w.tick())
 	got, _, _ = drain(t, r, b)
 	wantLines(t, got, nil)
-	stopped := *c
-	stopped.Running = false
-	l.SetContainer(&stopped)
+	stop := func(status string) {
+		stopped := *c
+		stopped.Status, stopped.Running, stopped.AsOf = status, status == "restarting", w.tick()
+		l.SetContainer(&stopped)
+	}
+	stop("exited")
 	got, at, _ := drain(t, r, b)
 	wantLines(t, got, []string{strings.Repeat("e", partSize)})
 	if last := at[len(at)-1]; last.Skip != 0 {
 		t.Fatalf("the position after it is %+v", last)
 	}
+	// It runs again and has begun a line before anyone has told that it does.
+	begun := w.tick()
+	w.write(strings.Repeat("f", partSize), record.Stdout, begun)
+	got, _, _ = drain(t, r, b)
+	wantLines(t, got, nil)
+	w.write("\n", record.Stdout, begun)
+	got, _, _ = drain(t, r, b)
+	wantLines(t, got, []string{strings.Repeat("f", partSize)})
+	// And ends, to be started again by its policy after a while.
+	w.write(strings.Repeat("g", partSize), record.Stderr, w.tick())
+	stop("restarting")
+	got, _, _ = drain(t, r, b)
+	wantLines(t, got, []string{strings.Repeat("g", partSize)})
 }
 
 func TestReaderBearsDamage(t *testing.T) {
@@ -314,10 +330,7 @@ func TestReaderBearsTruncation(t *testing.T) {
 	w.line("first", record.Stdout)
 	w.line("second", record.Stdout)
 	drain(t, r, b)
-	// dockerd has the file open in append mode until the first rotation.
-	w.must(os.Truncate(w.path(0), 0))
-	_, err := w.file.Seek(0, io.SeekStart)
-	w.must(err)
+	w.cut()
 	w.line("third", record.Stdout)
 	got, _, _ := drain(t, r, b)
 	wantLines(t, got, []string{"third"})
@@ -330,6 +343,134 @@ func TestReaderBearsTruncation(t *testing.T) {
 	if n := root.Stats().Truncations.Load(); n != 2 {
 		t.Fatalf("%d truncations counted, want 2", n)
 	}
+}
+
+// TestTruncationInLongLine: of a line that had begun before the file was cut
+// nothing is put before what comes behind the cut, and the position is one from
+// which all of that is read again.
+func TestTruncationInLongLine(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	l, b := mustLog(t, root, running(w.id)), record.NewBatch()
+	r := openReader(t, l, record.Oldest())
+	w.line("first", record.Stdout)
+	at := w.tick()
+	w.write(strings.Repeat("l", partSize), record.Stdout, at)
+	w.line("meanwhile", record.Stderr)
+	got, _, _ := drain(t, r, b)
+	wantLines(t, got, []string{"first", "meanwhile"})
+	w.cut()
+	w.write("the rest\n", record.Stdout, at)
+	w.line("second", record.Stderr)
+	want := []string{"the rest", "second"}
+	if err := r.Next(b); err != nil {
+		t.Fatal(err)
+	}
+	start := b.Start
+	var lines []string
+	for i := range b.Records {
+		lines = append(lines, string(b.Records[i].Line))
+	}
+	wantLines(t, lines, want)
+	got, _, _ = drain(t, openReader(t, l, start), b)
+	wantLines(t, got, want)
+	if end := r.Position(); end.Off != r.(*Reader).gen.size() || end.Skip != 0 {
+		t.Fatalf("the position after it is %+v", end)
+	}
+}
+
+// TestTruncationBeforeRotation: what comes behind a cut is read also where the
+// file was rotated, or its container removed, before the cut was noticed.
+func TestTruncationBeforeRotation(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	l, b := mustLog(t, root, running(w.id)), record.NewBatch()
+	r := openReader(t, l, record.Oldest())
+	w.line(strings.Repeat("before", 100), record.Stdout)
+	drain(t, r, b)
+	w.cut()
+	w.line("then rotated", record.Stdout)
+	w.rotate()
+	l.look()
+	w.line(strings.Repeat("after", 100), record.Stdout)
+	got, _, _ := drain(t, r, b)
+	wantLines(t, got, []string{"then rotated", strings.Repeat("after", 100)})
+	w.cut()
+	w.line("then removed", record.Stdout)
+	w.remove()
+	l.End()
+	got, _, ended := drain(t, r, b)
+	wantLines(t, got, []string{"then removed"})
+	if !ended {
+		t.Fatal("the log has not ended")
+	}
+}
+
+// TestTruncationIsCountedOnce: each cut is counted by the first reader that comes
+// to it.
+func TestTruncationIsCountedOnce(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	l, b := mustLog(t, root, running(w.id)), record.NewBatch()
+	first, second := openReader(t, l, record.Oldest()), openReader(t, l, record.Oldest())
+	for i := range int64(3) {
+		w.line("before", record.Stdout)
+		drain(t, first, b)
+		drain(t, second, b)
+		w.must(os.Truncate(w.path(0), 0))
+		_, err := w.file.Seek(0, io.SeekStart)
+		w.must(err)
+		drain(t, first, b)
+		drain(t, second, b)
+		if n := root.Stats().Truncations.Load(); n != i+1 {
+			t.Fatalf("%d truncations counted by two readers, want %d", n, i+1)
+		}
+	}
+}
+
+// TestFileThatLostItsEnd: a file may yield less than was read of it: a compressed
+// one that is torn, or one whose end the disk had not when the host crashed.
+// Nothing of it is read again, and what comes then is.
+func TestFileThatLostItsEnd(t *testing.T) {
+	f := func(compressed bool, truncations int64) {
+		t.Helper()
+		root := openRoot(t)
+		w := newWriter(t, root.dir)
+		w.compress = compressed
+		for i := range 2000 {
+			w.line(longText(i, 100), record.Stdout)
+		}
+		l, b := mustLog(t, root, running(w.id)), record.NewBatch()
+		r := openReader(t, l, record.Oldest())
+		drain(t, r, b)
+		read := r.Position()
+		w.must(r.Close())
+		path := w.path(0)
+		if compressed {
+			w.rotate()
+			path = w.path(1)
+		}
+		info, err := os.Stat(path)
+		w.must(err)
+		w.must(os.Truncate(path, info.Size()/2))
+		_, err = w.file.Seek(0, io.SeekEnd)
+		w.must(err)
+
+		again, err := Open(Options{Dir: root.dir, TempDir: t.TempDir(), Poll: time.Hour})
+		w.must(err)
+		l = mustLog(t, again, running(w.id))
+		first, second := openReader(t, l, read), openReader(t, l, read)
+		w.line("next", record.Stdout)
+		for _, r := range []collector.Reader{first, second} {
+			got, _, _ := drain(t, r, b)
+			wantLines(t, got, []string{"next"})
+		}
+		if n := again.Stats().Truncations.Load(); n != truncations {
+			t.Errorf("%d truncations counted, want %d", n, truncations)
+		}
+	}
+	f(true, 0)
+	f(false, 1)
 }
 
 func TestReaderLetsGoOfFiles(t *testing.T) {
@@ -397,5 +538,48 @@ func TestReaderSeeksBack(t *testing.T) {
 	wantLines(t, got, want[1:])
 	if lag := r.Lag(from); lag <= 0 {
 		t.Fatalf("the lag behind the first line is %d", lag)
+	}
+}
+
+// TestEndlessLine: a line that never ends holds its log for a few MiB, and not for
+// ever.
+func TestEndlessLine(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	w.maxFile = 50
+	l, b := mustLog(t, root, running(w.id)), record.NewBatch()
+	r := openReader(t, l, record.Oldest())
+	at, part := w.tick(), strings.Repeat("e", partSize)
+	var lines []string
+	for i := range (DefaultMaxLine + 2*holdOver) / partSize {
+		w.write(part, record.Stderr, at)
+		if i%10 == 0 {
+			w.line(fmt.Sprint(i), record.Stdout)
+		}
+		if i%100 == 99 {
+			w.rotate()
+			l.look()
+			got, _, _ := drain(t, r, b)
+			lines = append(lines, got...)
+			r.Release(r.Position())
+		}
+	}
+	got, _, _ := drain(t, r, b)
+	if n := len(l.chain); n > 2+(DefaultMaxLine+holdOver)/(100*partSize) {
+		t.Errorf("%d files are held", n)
+	}
+	w.line("after", record.Stdout)
+	more, _, _ := drain(t, r, b)
+	if lines = append(append(lines, got...), more...); len(lines) < 3 || lines[len(lines)-1] != "after" {
+		t.Errorf("the last line is %.20q", lines[len(lines)-1])
+	}
+	cut := 0
+	for _, text := range lines {
+		if len(text) == DefaultMaxLine {
+			cut++
+		}
+	}
+	if want := (DefaultMaxLine+2*holdOver)/partSize/10 + 1 + 1; cut != 1 || len(lines) < want {
+		t.Errorf("%d lines, %d of them cut, want %d and 1", len(lines), cut, want)
 	}
 }

@@ -12,11 +12,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tallyman/collector"
 )
 
 // Defaults of Options.
@@ -39,9 +42,11 @@ type Options struct {
 	TempDir string
 	// RescueDir is a folder of the agent's own into which the undelivered rest
 	// of deleted files is copied, so that it survives a restart; empty for none.
-	// RescueMax is the most bytes that these copies may take.
 	RescueDir string
-	RescueMax int64
+	// Budget bounds the disk that is taken by these copies and by files that
+	// dockerd has deleted and some reader still needs, with all else that is
+	// under it. Nil for none.
+	Budget *collector.Budget
 	// MaxLine is the longest line in bytes, at least 64 KiB; what is longer is
 	// cut. Lines are joined in memory, so this bounds it.
 	MaxLine int
@@ -65,8 +70,9 @@ type Stats struct {
 	// rotations of which some file may never have been seen.
 	LostGenerations, Gaps atomic.Int64
 	// Rescued counts the bytes copied because dockerd had deleted the file before
-	// they were delivered, RescueErrors the copies that were not possible.
-	Rescued, RescueErrors atomic.Int64
+	// they were delivered, RescueErrors the copies that were not possible,
+	// GivenUp the bytes that were given up for the budget.
+	Rescued, RescueErrors, GivenUp atomic.Int64
 	// ReadErrors counts errors of the file system.
 	ReadErrors atomic.Int64
 	// Overflows counts how often the kernel dropped change notices, after which
@@ -86,6 +92,20 @@ type Root struct {
 	stats    Stats
 	watch    *watch
 	vault    *vault // nil when nothing is rescued
+	budget   *collector.Budget
+	trash    *trash
+	// due takes the logs of which a file was closed.
+	due chan *Log
+	// stakes are the logs with something at stake.
+	stakes *stakes
+	// unrescued is when it was last said that copies cannot be made. Used by
+	// runRescue's goroutine.
+	unrescued time.Time
+	// beside and largest are what was measured last: the bytes held that are not
+	// in the vault, and those of the log that holds most.
+	beside, largest atomic.Int64
+	// transit is how many of those bytes are being copied to the vault.
+	transit atomic.Int64
 
 	mu sync.Mutex
 	// logs holds those opened, by container ID; guarded by mu.
@@ -109,8 +129,16 @@ func Open(o Options) (*Root, error) {
 		maxDelay: o.MaxDelay,
 		pollTime: o.Poll,
 		logger:   o.Logger,
+		budget:   o.Budget,
+		trash:    newTrash(),
+		due:      make(chan *Log, 1024),
+		stakes:   newStakes(),
 		logs:     make(map[string]*entry),
 	}
+	if r.budget == nil {
+		r.budget = collector.NewBudget(math.MaxInt64)
+	}
+	r.budget.Add(r)
 	if r.maxLine == 0 {
 		r.maxLine = DefaultMaxLine
 	}
@@ -129,7 +157,7 @@ func Open(o Options) (*Root, error) {
 	}
 	if o.RescueDir != "" {
 		var err error
-		if r.vault, err = openVault(o.RescueDir, o.RescueMax); err != nil {
+		if r.vault, err = openVault(o.RescueDir); err != nil {
 			r.logger.Error("what dockerd deletes before it is delivered will not survive a restart", "error", err)
 		}
 	}
@@ -168,18 +196,20 @@ func (r *Root) drop(id string) {
 }
 
 // open watches a container's folder and opens its live file, if it is there.
-func (r *Root) open(id string) *entry {
+// created says that the folder has just been made.
+func (r *Root) open(id string, created bool) *entry {
 	r.mu.Lock()
 	e := r.logs[id]
 	fresh := e == nil
 	if fresh {
 		e = &entry{log: newLog(r, id), wd: -1}
+		e.log.awaited = created
 		r.logs[id] = e
 		if r.watch != nil {
 			wd, err := r.watch.addLog(e.log)
 			switch {
 			case err == nil:
-				e.wd = wd
+				e.wd, e.log.watched = wd, true
 			case !errors.Is(err, fs.ErrNotExist):
 				r.logger.Warn("a log cannot be watched, so it is polled", "folder", e.log.dir, "error", err,
 					"remedy", "raise fs.inotify.max_user_watches")
@@ -205,11 +235,12 @@ func (r *Root) Run(ctx context.Context) {
 		group.Go(func() { r.runWatch(ctx) })
 		context.AfterFunc(ctx, r.watch.close)
 	}
-	if r.vault != nil {
-		group.Go(func() { r.runRescue(ctx) })
-	}
+	group.Go(func() { r.runRescue(ctx) })
+	r.emptyTrash(true)
+	group.Go(func() { r.runTrash(ctx) })
 	group.Go(func() { r.runPoll(ctx) })
 	group.Wait()
+	r.emptyTrash(false)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, e := range r.logs {

@@ -39,7 +39,7 @@ func (r *Root) claim(c *record.Container) *Log {
 		if err != nil && (r.vault == nil || !r.vault.has(c.ID)) {
 			return nil
 		}
-		e = r.open(c.ID)
+		e = r.open(c.ID, false)
 		if errors.Is(err, fs.ErrNotExist) {
 			e.log.End()
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ import (
 // folders and one on each container's folder.
 type watch struct {
 	file *os.File
-	fd   int
+	conn syscall.RawConn
 	root int
 
 	mu   sync.Mutex
@@ -29,7 +30,22 @@ func newWatch() (*watch, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
-	return &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, root: -1, logs: make(map[int]*Log)}, nil
+	file := os.NewFile(uintptr(fd), "inotify")
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &watch{file: file, conn: conn, root: -1, logs: make(map[int]*Log)}, nil
+}
+
+// add watches a folder. It fails when the watch is closed.
+func (w *watch) add(dir string, mask uint32) (wd int, err error) {
+	var failed error
+	err = w.conn.Control(func(fd uintptr) { wd, failed = unix.InotifyAddWatch(int(fd), dir, mask) })
+	if err == nil && failed != nil {
+		err = os.NewSyscallError("inotify_add_watch", failed)
+	}
+	return wd, err
 }
 
 func (w *watch) close() {
@@ -38,25 +54,42 @@ func (w *watch) close() {
 }
 
 func (w *watch) addRoot(dir string) error {
-	wd, err := unix.InotifyAddWatch(w.fd, dir,
-		unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+	wd, err := w.add(dir, unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 	if err != nil {
-		return os.NewSyscallError("inotify_add_watch", err)
+		return err
 	}
 	w.root = wd
 	return nil
 }
 
+// logEvents are those of a container's folder that are always watched: with a
+// reader there is IN_MODIFY besides.
+const logEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_DELETE_SELF | unix.IN_ONLYDIR
+
+// addLog watches the folder of a log that nobody reads.
 func (w *watch) addLog(l *Log) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wd, err := unix.InotifyAddWatch(w.fd, l.dir,
-		unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_DELETE_SELF|unix.IN_ONLYDIR)
+	wd, err := w.add(l.dir, logEvents)
 	if err != nil {
-		return -1, os.NewSyscallError("inotify_add_watch", err)
+		return -1, err
 	}
 	w.logs[wd] = l
 	return wd, nil
+}
+
+// writes has the writing to a log told, or not, of which the folder is watched
+// already: what nobody reads would wake the agent for nothing.
+func (w *watch) writes(l *Log, tell bool) {
+	mask := uint32(logEvents)
+	if tell {
+		mask |= unix.IN_MODIFY
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// The kernel gives the descriptor that the folder has. A folder that is gone
+	// is not written to.
+	_, _ = w.add(l.dir, mask)
 }
 
 func (w *watch) remove(wd int) {
@@ -64,7 +97,7 @@ func (w *watch) remove(wd int) {
 	defer w.mu.Unlock()
 	delete(w.logs, wd)
 	// The kernel has removed it already when the folder is gone.
-	_, _ = unix.InotifyRmWatch(w.fd, uint32(wd))
+	_ = w.conn.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(wd)) })
 }
 
 func (w *watch) log(wd int) *Log {
@@ -85,22 +118,36 @@ func (r *Root) runWatch(ctx context.Context) {
 	var woken time.Time
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	busy := false
 	for {
-		n, err := r.watch.file.Read(buf)
-		if err != nil {
-			if !errors.Is(err, os.ErrClosed) {
-				r.logger.Error("watching the logs ended, so they are polled", "error", err)
-				r.unwatchAll()
+		n := 0
+		if !busy {
+			var err error
+			if n, err = r.watch.file.Read(buf); err != nil {
+				if !errors.Is(err, os.ErrClosed) {
+					r.logger.Error("watching the logs ended, so they are polled", "error", err)
+					r.unwatchAll()
+				}
+				return
 			}
-			return
 		}
-		if wait := r.maxDelay - time.Since(woken); wait > 0 {
+		wait := r.maxDelay - time.Since(woken)
+		if wait > 0 {
 			pause.Reset(wait)
 			select {
 			case <-ctx.Done():
 				return
 			case <-pause.C:
 			}
+		}
+		if busy {
+			n = r.readMore(buf)
+		}
+		// Where there was something to gather there will be more: to wait for the
+		// first of it would be to be woken twice.
+		busy = n > 0 && (busy || wait > 0)
+		if n == 0 {
+			continue
 		}
 		// All that has come is taken, for the kernel's queue is short: a rotation
 		// must not wait behind the writes of containers that flood.
@@ -118,7 +165,9 @@ func (r *Root) runWatch(ctx context.Context) {
 
 // readMore takes what has come since without waiting.
 func (r *Root) readMore(buf []byte) int {
-	n, err := unix.Read(r.watch.fd, buf)
+	n := 0
+	// Through the file, for once that is closed its descriptor may be another's.
+	err := r.watch.conn.Control(func(fd uintptr) { n, _ = unix.Read(int(fd), buf) })
 	if err != nil {
 		return 0
 	}
@@ -130,7 +179,7 @@ func (r *Root) collect(buf []byte, changes map[*Log]change) {
 	for len(buf) >= unix.SizeofInotifyEvent {
 		wd := int(int32(binary.NativeEndian.Uint32(buf)))
 		mask := binary.NativeEndian.Uint32(buf[4:])
-		size := int(binary.NativeEndian.Uint32(buf[12:]))
+		size := min(int(binary.NativeEndian.Uint32(buf[12:])), len(buf)-unix.SizeofInotifyEvent)
 		name := buf[unix.SizeofInotifyEvent : unix.SizeofInotifyEvent+size]
 		buf = buf[unix.SizeofInotifyEvent+size:]
 		if end := bytes.IndexByte(name, 0); end >= 0 {
@@ -169,7 +218,7 @@ func (r *Root) rootEvent(mask uint32, name string, changes map[*Log]change) {
 		return
 	}
 	if mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 {
-		r.open(name)
+		r.open(name, true)
 		return
 	}
 	r.mu.Lock()
@@ -205,7 +254,7 @@ func (r *Root) overflow(changes map[*Log]change) {
 	}
 	for _, entry := range entries {
 		if entry.IsDir() && len(entry.Name()) == idLen {
-			r.open(filepath.Base(entry.Name()))
+			r.open(filepath.Base(entry.Name()), false)
 		}
 	}
 }

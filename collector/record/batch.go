@@ -18,6 +18,12 @@ type Batch struct {
 	// More says that the reader stopped because its block was full: there may
 	// be more to read without waiting for a change.
 	More bool
+	// GivenUp says that the log gives up these records, for want of space: they
+	// are to be counted and not to be sent.
+	GivenUp bool
+	// Lost is how many records before the first cannot be had any more. They are
+	// told once to each reader, also when it is moved back.
+	Lost int64
 
 	// Block is the memory that a reader reads into and that lines point into.
 	Block []byte
@@ -37,7 +43,7 @@ func (b *Batch) Reset() {
 	b.Container = nil
 	b.Records = b.Records[:0]
 	b.Start, b.End = Position{}, Position{}
-	b.More = false
+	b.More, b.GivenUp, b.Lost = false, false, 0
 	// Joined lines are rare and may be as long as the longest line allowed, so
 	// one spare buffer a stream is all that is kept.
 	for i, buf := range b.joined {

@@ -24,6 +24,9 @@ type Container struct {
 	// LogDriver is the logging driver's name, LogPath the driver's file where
 	// it tells one.
 	LogDriver, LogPath string
+	// LogFiles is how many files the driver keeps at most where it was told,
+	// max-file, else 0.
+	LogFiles int
 	// TTY says that the container has a terminal, and so only one stream.
 	TTY bool
 
@@ -46,6 +49,9 @@ type Container struct {
 	RestartCount int
 	// Created, Started and Finished are the engine's times; zero when unknown.
 	Created, Started, Finished time.Time
+	// AsOf is when the engine was asked, by the clock of this host; its answer
+	// is not older. It is zero when the engine could not be asked.
+	AsOf time.Time
 
 	// CgroupParent is the parent cgroup that was asked for, often empty.
 	CgroupParent string
@@ -55,8 +61,14 @@ type Container struct {
 
 	// Inspect is the engine's whole answer about the container, for templates
 	// that name its fields. It is nil when the container vanished before the
-	// engine could be asked.
-	Inspect any
+	// engine could be asked. It is not written down, for it has the environment.
+	Inspect *Answer `json:"-"`
+}
+
+// Rests reports whether the container did not run when the engine was asked: what
+// it had written until then was in its log, and what is newer is of another run.
+func (c *Container) Rests() bool {
+	return !c.AsOf.IsZero() && (!c.Running || c.Status == "restarting")
 }
 
 // ShortID returns the first 12 digits of the ID, as the engine's own client

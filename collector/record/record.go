@@ -34,8 +34,9 @@ type Record struct {
 	// reader gets what follows this record, after it has passed over Skip
 	// complete records.
 	Resume int64
-	// Skip is above zero only while a line of the other stream is still being
-	// joined from its parts: Resume then lies before that line's first part.
+	// Skip is above zero only while a line is still being joined from its parts, or
+	// what is too much of one is passed over: Resume then lies before that line's
+	// first part.
 	Skip   uint32
 	Stream Stream
 	// Cut says that the line was longer than the maximum and has lost its end.
@@ -45,8 +46,9 @@ type Record struct {
 // Generation names one file of a log that is rotated: its inode, and a checksum
 // of its first Len bytes, so that it is found again after a rename, a copy or a
 // compression, and so that a reused inode is not taken for it. The bytes are
-// the first record, whose time no other generation shares; a generation that
-// has no record yet goes by its inode alone.
+// the first record, whose time no other generation shares. Of a generation that
+// has no record yet Len is 0 and Sum the time at which the file was made, in
+// nanoseconds, or 0 where that is not known.
 type Generation struct {
 	Inode uint64
 	Len   uint32
@@ -71,8 +73,16 @@ func Oldest() Position { return Position{} }
 // End is the position after the newest record.
 func End() Position { return Position{Off: endOffset} }
 
+// BeforeEnd is the position that has n records behind it now, or that of the
+// oldest where there are fewer. It is End for none.
+func BeforeEnd(n uint32) Position { return Position{Off: endOffset, Skip: n} }
+
 // IsOldest reports whether p was made by Oldest.
 func (p Position) IsOldest() bool { return p == Position{} }
 
 // IsEnd reports whether p was made by End.
-func (p Position) IsEnd() bool { return p.Off == endOffset }
+func (p Position) IsEnd() bool { return p == End() }
+
+// FromEnd returns how many records p, which was made by BeforeEnd, has behind
+// it. It is false for other positions, End among them.
+func (p Position) FromEnd() (n uint32, ok bool) { return p.Skip, p.Off == endOffset && p.Skip > 0 }

@@ -77,7 +77,7 @@ func TestFindBlockAcrossDamage(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	s, err := Open(Options{Dir: filepath.Join(b.TempDir(), "s"), Budget: 64 << 20})
+	s, err := Open(Options{Dir: filepath.Join(b.TempDir(), "s"), Budget: collector.NewBudget(64 << 20)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -100,11 +100,8 @@ func (r *Reader) miss(g gap) {
 	if missing == 0 {
 		return
 	}
-	r.lost.Add(missing)
+	r.lost += missing
 	r.log.spool.stats.Dropped.Add(missing)
-	if dropped := r.log.spool.options.Dropped; dropped != nil {
-		dropped(r.log.id, missing)
-	}
 }
 
 // passDamage moves the cursor behind a block that cannot be read. The numbers

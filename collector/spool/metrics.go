@@ -5,8 +5,8 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	bytesDesc = prometheus.NewDesc("tallyman_spool_bytes",
 		"Bytes that copied logs take on disk.", nil, nil)
-	budgetDesc = prometheus.NewDesc("tallyman_spool_budget_bytes",
-		"Bytes that copied logs may take on disk.", nil, nil)
+	budgetDesc = prometheus.NewDesc("tallyman_held_max_bytes",
+		"Bytes of disk that lines may take that exist nowhere else any more.", nil, nil)
 	droppedDesc = prometheus.NewDesc("tallyman_spool_dropped_lines_total",
 		"Lines that a reader has passed over because they were removed for the budget, or damaged; each reader by itself.", nil, nil)
 	evictedDesc = prometheus.NewDesc("tallyman_spool_evicted_bytes_total",
@@ -27,8 +27,8 @@ func (s *Spool) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s *Spool) Collect(ch chan<- prometheus.Metric) {
-	ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(s.Bytes()))
-	ch <- prometheus.MustNewConstMetric(budgetDesc, prometheus.GaugeValue, float64(s.options.Budget))
+	ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(s.Held()))
+	ch <- prometheus.MustNewConstMetric(budgetDesc, prometheus.GaugeValue, float64(s.options.Budget.Limit()))
 	ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.stats.Dropped.Load()))
 	ch <- prometheus.MustNewConstMetric(evictedDesc, prometheus.CounterValue, float64(s.stats.EvictedBytes.Load()))
 	for _, c := range []struct {

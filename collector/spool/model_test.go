@@ -24,7 +24,7 @@ type model struct {
 	// appended counts the records, also those that a crash takes back.
 	appended int
 	readers  []*modelReader
-	dropped  int64
+	budget   int64
 }
 
 type modelReader struct {
@@ -40,7 +40,7 @@ type modelReader struct {
 
 func (m *model) open() {
 	var err error
-	m.options.Dropped = func(_ string, n int64) { m.dropped += n }
+	m.options.Budget = collector.NewBudget(m.budget)
 	m.options.Saved = func(string) (at []record.Position) {
 		for _, r := range m.readers {
 			if r.saved != (record.Position{}) {
@@ -64,7 +64,7 @@ func (m *model) attach(r *modelReader) {
 	case errors.As(err, &lost):
 		// Only the budget takes what a saved position needs; how much is not
 		// known any more.
-		if m.options.Budget > 1<<20 {
+		if m.budget > 1<<20 {
 			m.t.Fatalf("the saved position %+v was lost", r.saved)
 		}
 	case err != nil:
@@ -128,8 +128,8 @@ func (m *model) read(r *modelReader, b *record.Batch) {
 		}
 		r.next = n + 1
 	}
-	if r.Lost() != int64(len(r.lost)) {
-		m.t.Fatalf("the reader says that %d are lost, want %d", r.Lost(), len(r.lost))
+	if r.Reader.lost != int64(len(r.lost)) {
+		m.t.Fatalf("the reader says that %d are lost, want %d", r.Reader.lost, len(r.lost))
 	}
 	if first >= 0 {
 		// What was lost before it stays lost.
@@ -188,7 +188,7 @@ func (m *model) step(b *record.Batch) {
 			m.crash()
 		}
 	}
-	if total, log := m.spool.Bytes(), m.log.bytes(); total != log {
+	if total, log := m.spool.Held(), m.log.bytes(); total != log {
 		m.t.Fatalf("the spool counts %d bytes, its only log has %d", total, log)
 	}
 }
@@ -201,8 +201,8 @@ func TestModel(t *testing.T) {
 	for _, budget := range []int64{DefaultBudget, 40 << 10} {
 		for _, seed := range seeds {
 			t.Run(fmt.Sprintf("%d/%d", budget, seed), func(t *testing.T) {
-				m := &model{t: t, random: rand.New(rand.NewPCG(seed, 0)), options: Options{
-					Dir: t.TempDir(), Budget: budget, SegmentSize: 5000, Settle: time.Nanosecond,
+				m := &model{t: t, random: rand.New(rand.NewPCG(seed, 0)), budget: budget, options: Options{
+					Dir: t.TempDir(), SegmentSize: 5000, Settle: time.Nanosecond,
 				}}
 				m.open()
 				for range 3 {
@@ -223,8 +223,8 @@ func TestModel(t *testing.T) {
 					if r.next != m.appended {
 						t.Errorf("a reader has come to %d of %d", r.next, m.appended)
 					}
-					if budget == DefaultBudget && r.Lost() != 0 {
-						t.Errorf("a reader has lost %d within the budget", r.Lost())
+					if budget == DefaultBudget && len(r.lost) != 0 {
+						t.Errorf("a reader has lost %d within the budget", len(r.lost))
 					}
 				}
 				for _, l := range m.spool.openLogs() {

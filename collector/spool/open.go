@@ -204,7 +204,7 @@ func (l *Log) readDescription() {
 // is left of it can be delivered when the engine knows it no more.
 func (l *Log) describe(c *record.Container) error {
 	plain := *c
-	plain.Env, plain.Inspect = nil, nil
+	plain.Env = nil
 	text, err := json.Marshal(&plain)
 	if err != nil {
 		return err

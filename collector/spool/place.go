@@ -10,14 +10,17 @@ func (r *Reader) placeLocked(to record.Position) error {
 	l := r.log
 	r.waiting = false
 	n := len(l.segments)
+	tail, fromEnd := to.FromEnd()
 	switch {
-	case to.IsEnd() && l.unsettled:
-		r.waiting = true
+	case (fromEnd || to.IsEnd()) && l.unsettled:
+		r.waiting, r.tail = true, tail
 		return r.enterLocked(nil, 0)
-	case n == 0 && (to.IsOldest() || to.IsEnd()):
+	case n == 0 && (to.IsOldest() || to.IsEnd() || fromEnd):
 		return r.enterLocked(nil, 0)
 	case to.IsEnd():
 		return r.endLocked()
+	case fromEnd:
+		return r.enterAtLocked(l.beforeEndLocked(tail))
 	case to.IsOldest():
 		return r.enterLocked(l.segments[0], l.segments[0].first)
 	case to.Gen.Len != positionLen || to.Gen.Sum != l.epoch || n == 0:
@@ -61,6 +64,42 @@ func (r *Reader) endLocked() error {
 	}
 	r.off = last.size.Load()
 	return nil
+}
+
+// beforeEndLocked returns the place that has n records behind it, or that of the
+// oldest record where there are fewer. There is a segment.
+func (l *Log) beforeEndLocked(n uint32) origin {
+	last := l.segments[len(l.segments)-1]
+	if n == 0 {
+		return origin{last, last.size.Load(), last.end.Load()}
+	}
+	o := origin{l.segments[0], segmentHeaderSize, l.segments[0].first}
+	if end := last.end.Load(); end-o.number > uint64(n) {
+		o.number = end - uint64(n)
+	}
+	for _, seg := range l.segments {
+		if seg.first <= o.number {
+			o.seg = seg
+		}
+	}
+	return o
+}
+
+// enterAtLocked moves the cursor to a place that beforeEndLocked has returned.
+func (r *Reader) enterAtLocked(o origin) error {
+	if err := r.enterLocked(o.seg, o.number); err != nil {
+		return err
+	}
+	if r.off = o.off; o.off != segmentHeaderSize {
+		return nil
+	}
+	_, err := scan(r.file, o.seg.size.Load(), r.log.epoch, false, func(off int64, h *header) bool {
+		if r.off, r.skip = off, 0; h.first < o.number {
+			r.skip = uint32(min(o.number, h.end()) - h.first)
+		}
+		return h.end() <= o.number
+	})
+	return err
 }
 
 // enterLocked moves the cursor to the beginning of a segment. number is that of

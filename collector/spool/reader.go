@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"sync/atomic"
 
 	"tallyman/collector"
 	"tallyman/collector/record"
@@ -26,7 +25,9 @@ const batchRecords = 2 * maxRecords
 type Reader struct {
 	log     *Log
 	changed func()
-	lost    atomic.Int64
+	// lost counts the records passed over because they were removed before they
+	// were read, or were damaged; told is how many of them Next has told of.
+	lost, told int64
 
 	// seg is the segment with the next record, nil while there is none, and file
 	// its file. off is where the next record's block begins.
@@ -49,10 +50,11 @@ type Reader struct {
 	kept     uint64
 	released record.Position
 	// origin is where a reader begins that was opened before there was a segment
-	// or an end; waiting says that the end is not known yet. Guarded by the
-	// log's mutex.
+	// or an end; waiting says that the end is not known yet, tail how many
+	// records before it are wanted. Guarded by the log's mutex.
 	origin  origin
 	waiting bool
+	tail    uint32
 }
 
 // origin is a place in a segment, nil for the first, and the number of the record
@@ -100,18 +102,13 @@ func (r *Reader) keepLocked() {
 	switch {
 	case r.seg != nil:
 		r.kept = r.seg.number
-	case r.waiting:
+	case r.waiting && r.tail == 0:
 		// What comes before the end is not wanted.
 		r.kept = math.MaxUint64
 	default:
 		r.kept = 0
 	}
 }
-
-// Lost returns how many records the reader has passed over because they were
-// removed before it had read them, or were damaged. It may be called from any
-// goroutine.
-func (r *Reader) Lost() int64 { return r.lost.Load() }
 
 // position returns the cursor.
 func (r *Reader) position() record.Position {
@@ -150,11 +147,7 @@ func (r *Reader) ready() (bool, error) {
 func (r *Reader) beginLocked() error {
 	o := r.origin
 	if o.seg != nil && !o.seg.gone.Load() {
-		if err := r.enterLocked(o.seg, o.number); err != nil {
-			return err
-		}
-		r.off = o.off
-		return nil
+		return r.enterAtLocked(o)
 	}
 	return r.enterLocked(r.log.segments[0], o.number)
 }
@@ -165,10 +158,9 @@ func (r *Reader) settleLocked() {
 		return
 	}
 	r.waiting = false
-	if n := len(r.log.segments); n > 0 {
-		last := r.log.segments[n-1]
-		r.origin = origin{last, last.size.Load(), last.end.Load()}
-		r.kept = last.number
+	if len(r.log.segments) > 0 {
+		r.origin = r.log.beforeEndLocked(r.tail)
+		r.kept = r.origin.seg.number
 	} else {
 		r.kept = 0
 	}
@@ -206,6 +198,7 @@ func (r *Reader) Next(b *record.Batch) error {
 			r.remember(b.Start, number)
 			b.End = r.position()
 			b.More = r.off < size || next != nil || ended
+			b.Lost, r.told = r.lost-r.told, r.lost
 			return nil
 		}
 		switch {
@@ -316,6 +309,10 @@ func before(a, b record.Position) bool {
 	}
 	return a.Off < b.Off || a.Off == b.Off && a.Skip <= b.Skip
 }
+
+// GivenUp is always false: what a spool gives up is gone at once, and Next tells
+// how much it was; see collector.Reader.
+func (r *Reader) GivenUp(record.Position) bool { return false }
 
 // Lag returns how many bytes lie behind a position; see collector.Reader.
 func (r *Reader) Lag(from record.Position) int64 {

@@ -25,6 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tallyman/collector"
 	"tallyman/collector/record"
 )
 
@@ -40,10 +41,11 @@ type Options struct {
 	// Dir is the folder that holds a folder for each container. It is made with
 	// the first log.
 	Dir string
-	// Budget is how many bytes all logs together may take on disk. Past it the
+	// Budget bounds how many bytes all logs together may take on disk, with all
+	// else that is under it; nil stands for one of DefaultBudget. Past it the
 	// oldest segments of the largest log are removed, delivered or not. One
 	// segment a container always stays, so it is to be larger than that.
-	Budget int64
+	Budget *collector.Budget
 	// SegmentSize is the length in bytes after which a segment is closed.
 	SegmentSize int64
 	// Settle is for how long after a log was opened nothing is removed from it
@@ -52,12 +54,8 @@ type Options struct {
 	// Saved returns the positions in a container's log from which somebody would
 	// go on after a restart. It is called without any lock of the spool held.
 	// Nil when no positions are kept.
-	Saved func(containerID string) []record.Position
-	// Dropped is told how many records a reader has passed over because they had
-	// been removed undelivered or were damaged; once for each reader. It is
-	// called from Reader.Next and must not block.
-	Dropped func(containerID string, records int64)
-	Logger  *slog.Logger
+	Saved  func(containerID string) []record.Position
+	Logger *slog.Logger
 }
 
 // Stats count what has happened to a spool.
@@ -81,11 +79,10 @@ type Spool struct {
 	files   files
 	logger  *slog.Logger
 	stats   Stats
-	// total is how many bytes all segments take, budgeting is held while some
-	// are removed for the budget.
-	total     atomic.Int64
-	budgeting sync.Mutex
-	// warned is when an eviction was last said; guarded by budgeting.
+	// total is how many bytes all segments take.
+	total atomic.Int64
+	// warned is when an eviction was last said; used by GiveUp, of which the
+	// budget makes one call at a time.
 	warned time.Time
 
 	// mu guards both below. It is taken before the locks of a log.
@@ -99,8 +96,8 @@ type Spool struct {
 func Open(o Options) (*Spool, error) { return open(o, diskFiles{}) }
 
 func open(o Options, files files) (*Spool, error) {
-	if o.Budget == 0 {
-		o.Budget = DefaultBudget
+	if o.Budget == nil {
+		o.Budget = collector.NewBudget(DefaultBudget)
 	}
 	if o.SegmentSize == 0 {
 		o.SegmentSize = DefaultSegmentSize
@@ -131,14 +128,15 @@ func open(o Options, files files) (*Spool, error) {
 		s.closed[e.Name()] = bytes
 		s.total.Add(bytes)
 	}
+	o.Budget.Add(s)
 	return s, nil
 }
 
 // Stats returns the live counters.
 func (s *Spool) Stats() *Stats { return &s.stats }
 
-// Bytes returns how many bytes all logs take on disk.
-func (s *Spool) Bytes() int64 { return s.total.Load() }
+// Held returns how many bytes all logs take on disk; see collector.Hoard.
+func (s *Spool) Held() int64 { return s.total.Load() }
 
 // Log returns the log of a container, opening or making it.
 func (s *Spool) Log(containerID string) (*Log, error) {
@@ -198,8 +196,16 @@ func (s *Spool) openLogs() []*Log {
 	return logs
 }
 
+// Busy reports whether any log is open.
+func (s *Spool) Busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.logs) > 0
+}
+
 // Sync makes durable what was written since the last call, and removes the
-// segments that nobody needs any more. It is to be called about once a second.
+// segments that nobody needs any more. It is to be called about once a second while
+// the spool is busy.
 func (s *Spool) Sync() error {
 	var errs error
 	for _, l := range s.openLogs() {
@@ -215,21 +221,30 @@ func (s *Spool) Sync() error {
 // warnEvery is how often evictions are said at most.
 const warnEvery = time.Minute
 
-// balance removes segments until the budget is kept, or nothing is left to
-// remove.
-func (s *Spool) balance() {
-	if s.total.Load() <= s.options.Budget || !s.budgeting.TryLock() {
-		return
+// Largest returns how many bytes the largest log takes; see collector.Hoard.
+func (s *Spool) Largest() int64 {
+	l := s.fattest(nil)
+	if l == nil {
+		return 0
 	}
-	defer s.budgeting.Unlock()
+	return l.bytes()
+}
+
+// GiveUp removes what is delivered, or else the oldest segment of the largest
+// log; see collector.Hoard.
+func (s *Spool) GiveUp(int64) int64 {
+	before := s.total.Load()
 	for _, l := range s.openLogs() {
 		l.trim(true)
 	}
+	if freed := before - s.total.Load(); freed > 0 {
+		return freed
+	}
 	stuck := make(map[*Log]bool)
-	for s.total.Load() > s.options.Budget {
+	for {
 		l := s.fattest(stuck)
 		if l == nil {
-			return
+			return 0
 		}
 		bytes, records, err := l.evict()
 		if err != nil || bytes == 0 {
@@ -241,8 +256,9 @@ func (s *Spool) balance() {
 		if now := time.Now(); now.Sub(s.warned) > warnEvery {
 			s.warned = now
 			s.logger.Warn("the spool is full: the oldest undelivered lines of the largest log are given up; this is said once a minute at most",
-				"container", l.Container().Name, "id", l.Container().ShortID(), "lines", records, "bytes", bytes, "budget", s.options.Budget)
+				"container", l.Container().Name, "id", l.Container().ShortID(), "lines", records, "bytes", bytes, "budget", s.options.Budget.Limit())
 		}
+		return bytes
 	}
 }
 

@@ -3,143 +3,15 @@ package spool
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
-	"testing"
-	"time"
-
-	"go.uber.org/goleak"
-
 	"tallyman/collector"
 	"tallyman/collector/record"
+	"testing"
+	"time"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const testID = "c0ffee"
-
-func openSpool(t testing.TB, o Options) *Spool {
-	t.Helper()
-	if o.Dir == "" {
-		o.Dir = filepath.Join(t.TempDir(), "spool")
-	}
-	if o.Settle == 0 {
-		o.Settle = time.Nanosecond
-	}
-	s, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-func openLog(t testing.TB, s *Spool) *Log {
-	t.Helper()
-	l, err := s.Log(testID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Begin(Mark{}); err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// line is the record with a number. Its mark is the number after it.
-func line(i int, size int) record.Record {
-	text := fmt.Appendf(nil, "%d ", i)
-	for len(text) < size {
-		text = append(text, byte('a'+i%26))
-	}
-	return record.Record{Time: int64(1e18) + int64(i)*1000, Line: text, Stream: record.Stream(i % 2), Cut: i%7 == 0}
-}
-
-func markOf(i int) Mark { return Mark{Base: int64(i), Last: int64(i) + 1, Count: uint32(i)} }
-
-func appendLines(t testing.TB, l *Log, from, to, size int) {
-	t.Helper()
-	for i := from; i < to; i++ {
-		r := line(i, size)
-		if err := l.Append(&r, markOf(i+1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func flush(t testing.TB, l *Log) {
-	t.Helper()
-	if err := l.Flush(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func openReader(t testing.TB, l *Log, from record.Position) *Reader {
-	t.Helper()
-	r, err := l.Reader(from, func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close() })
-	return r.(*Reader)
-}
-
-// number reads the number in a line.
-func number(t testing.TB, r *record.Record, size int) int {
-	t.Helper()
-	var i int
-	if _, err := fmt.Sscan(string(r.Line[:min(len(r.Line), 20)]), &i); err != nil {
-		t.Fatalf("line %.40q: %v", r.Line, err)
-	}
-	if want := line(i, size); size > 0 && (!bytes.Equal(r.Line, want.Line) || r.Time != want.Time || r.Stream != want.Stream || r.Cut != want.Cut) {
-		t.Fatalf("record %d is %+.60v, want %+.60v", i, *r, want)
-	}
-	return i
-}
-
-// readNumbers reads until there is nothing more.
-func readNumbers(t testing.TB, r collector.Reader, size int) []int {
-	t.Helper()
-	var got []int
-	for b := record.NewBatch(); ; {
-		err := r.Next(b)
-		if errors.Is(err, collector.ErrIdle) || errors.Is(err, io.EOF) {
-			return got
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range b.Records {
-			got = append(got, number(t, &b.Records[i], size))
-		}
-		r.Release(b.End)
-	}
-}
-
-func wantRange(t testing.TB, got []int, from, to int) {
-	t.Helper()
-	if len(got) != to-from {
-		t.Fatalf("%d records, want %d (%d to %d): %.80v", len(got), to-from, from, to, fmt.Sprint(got))
-	}
-	for i, n := range got {
-		if n != from+i {
-			t.Fatalf("record %d is number %d, want %d", i, n, from+i)
-		}
-	}
-}
-
-func segmentFiles(t testing.TB, s *Spool) []string {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(s.options.Dir, testID, "*"+segmentSuffix))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
 
 func TestAppendAndRead(t *testing.T) {
 	s := openSpool(t, Options{SegmentSize: 100 << 10})
@@ -294,8 +166,7 @@ func TestCorruptBlockCostsItselfOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = f.Close()
-			dropped := int64(0)
-			s = openSpool(t, Options{Dir: dir, Dropped: func(_ string, n int64) { dropped += n }})
+			s = openSpool(t, Options{Dir: dir})
 			l = openLog(t, s)
 			if got := l.Mark(); got != markOf(50) {
 				t.Errorf("mark %+v", got)
@@ -306,11 +177,11 @@ func TestCorruptBlockCostsItselfOnly(t *testing.T) {
 				if len(got) != 40 || got[19] != 19 || got[20] != 30 {
 					t.Fatalf("read %v", got)
 				}
-				if r.Lost() != 10 {
-					t.Errorf("the reader has lost %d, want 10", r.Lost())
+				if r.lost != 10 {
+					t.Errorf("the reader has lost %d, want 10", r.lost)
 				}
 			}
-			if dropped != 20 || s.Stats().CorruptBlocks.Load() != 1 {
+			if dropped := s.Stats().Dropped.Load(); dropped != 20 || s.Stats().CorruptBlocks.Load() != 1 {
 				t.Errorf("dropped %d, corrupt blocks %d", dropped, s.Stats().CorruptBlocks.Load())
 			}
 			list, err := Verify(dir)
@@ -348,120 +219,6 @@ func TestForgedBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRange(t, readNumbers(t, openReader(t, openLog(t, openSpool(t, Options{Dir: dir})), record.Oldest()), 100), 1, 2)
-}
-
-func TestDeliveredSegmentsAreRemoved(t *testing.T) {
-	var saved []record.Position
-	s := openSpool(t, Options{SegmentSize: 4000, Saved: func(string) []record.Position { return saved }})
-	l := openLog(t, s)
-	slow, fast := openReader(t, l, record.Oldest()), openReader(t, l, record.Oldest())
-	for i := 0; i < 500; i += 10 {
-		appendLines(t, l, i, i+10, 100)
-		flush(t, l)
-	}
-	sync := func() int {
-		if err := s.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		return len(segmentFiles(t, s))
-	}
-	all := sync()
-	wantRange(t, readNumbers(t, fast, 100), 0, 500)
-	if n := sync(); n != all {
-		t.Fatalf("%d of %d segments are left though a reader has read nothing", n, all)
-	}
-	saved = []record.Position{{Gen: fast.position().Gen, Off: 200}}
-	saved[0].Gen.Inode = 4
-	wantRange(t, readNumbers(t, slow, 100), 0, 500)
-	if n := sync(); n != all-3 {
-		t.Fatalf("%d segments are left, want %d: a saved position needs them", n, all-3)
-	}
-	saved[0].Off = 1 << 30 // Its end: the next one is where it would go on.
-	if n := sync(); n != all-4 {
-		t.Fatalf("%d segments are left, want %d", n, all-4)
-	}
-	// That end lies in what is gone now, and nothing was lost.
-	r := openReader(t, l, saved[0])
-	saved = nil
-	_ = r.Close()
-	if n := sync(); n != 1 {
-		t.Fatalf("%d segments are left, want the last", n)
-	}
-	if got := s.Bytes(); got != l.bytes() {
-		t.Errorf("the spool counts %d bytes, the log has %d", got, l.bytes())
-	}
-}
-
-func TestBudget(t *testing.T) {
-	dropped := map[string]int64{}
-	s := openSpool(t, Options{SegmentSize: 10000, Budget: 50000, Dropped: func(id string, n int64) { dropped[id] += n }})
-	small, err := s.Log("small")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := small.Begin(Mark{}); err != nil {
-		t.Fatal(err)
-	}
-	appendLines(t, small, 0, 50, 100)
-	flush(t, small)
-	l := openLog(t, s)
-	r := openReader(t, l, record.Oldest())
-	b := record.NewBatch()
-	lost, next := int64(0), 0
-	for i := 0; i < 2000; i += 20 {
-		appendLines(t, l, i, i+20, 100)
-		flush(t, l)
-		if s.Bytes() > 50000 {
-			t.Fatalf("the spool takes %d bytes", s.Bytes())
-		}
-		if i != 300 {
-			continue
-		}
-		if err := r.Next(b); err != nil {
-			t.Fatal(err)
-		}
-		next = number(t, &b.Records[len(b.Records)-1], 100) + 1
-	}
-	for _, n := range readNumbers(t, r, 100) {
-		lost += int64(n - next)
-		next = n + 1
-	}
-	if next != 2000 || lost == 0 || r.Lost() != lost || dropped[testID] != lost {
-		t.Errorf("read up to %d; %d are missing, the reader says %d, the callback %d", next, lost, r.Lost(), dropped[testID])
-	}
-	// Nothing was taken from the small one.
-	wantRange(t, readNumbers(t, openReader(t, small, record.Oldest()), 100), 0, 50)
-	if dropped["small"] != 0 {
-		t.Errorf("%d were dropped of the small log", dropped["small"])
-	}
-}
-
-// What was read and evicted before it was delivered is counted when the cursor
-// is moved back to it.
-func TestSeekIntoWhatWasEvicted(t *testing.T) {
-	s := openSpool(t, Options{SegmentSize: 5000, Budget: 20000})
-	l := openLog(t, s)
-	r := openReader(t, l, record.Oldest())
-	appendLines(t, l, 0, 20, 100)
-	flush(t, l)
-	b := record.NewBatch()
-	if err := r.Next(b); err != nil {
-		t.Fatal(err)
-	}
-	back := b.Start
-	back.Skip += 5 // Five of them were delivered.
-	for i := 20; i < 1000; i += 20 {
-		appendLines(t, l, i, i+20, 100)
-		flush(t, l)
-	}
-	if err := r.Seek(back); err != nil {
-		t.Fatal(err)
-	}
-	got := readNumbers(t, r, 100)
-	wantRange(t, got, got[0], 1000)
-	if want := int64(got[0] - 5); r.Lost() != want {
-		t.Errorf("the reader has lost %d, want %d", r.Lost(), want)
-	}
 }
 
 func TestReadersAtAnEndNotYetKnown(t *testing.T) {
@@ -577,8 +334,8 @@ func TestRemove(t *testing.T) {
 	if err := s.Remove(testID); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Containers()) != 0 || s.Bytes() != 0 {
-		t.Errorf("%v is left with %d bytes", s.Containers(), s.Bytes())
+	if len(s.Containers()) != 0 || s.Held() != 0 {
+		t.Errorf("%v is left with %d bytes", s.Containers(), s.Held())
 	}
 	if l := openLog(t, s); l.Mark() != (Mark{}) {
 		t.Errorf("the mark of a new log is %+v", l.Mark())
@@ -590,7 +347,7 @@ func TestRemove(t *testing.T) {
 
 // A writer, readers, evictions and syncs at the same time.
 func TestConcurrent(t *testing.T) {
-	s := openSpool(t, Options{SegmentSize: 20 << 10, Budget: 200 << 10})
+	s := openSpool(t, Options{SegmentSize: 20 << 10, Budget: collector.NewBudget(200 << 10)})
 	l := openLog(t, s)
 	const lines = 20000
 	var group sync.WaitGroup
@@ -627,8 +384,8 @@ func TestConcurrent(t *testing.T) {
 				}
 				r.Release(b.End)
 			}
-			if next != lines || r.(*Reader).Lost() != lost {
-				t.Errorf("read up to %d of %d; %d are missing, the reader says %d", next, lines, lost, r.(*Reader).Lost())
+			if next != lines || r.(*Reader).lost != lost {
+				t.Errorf("read up to %d of %d; %d are missing, the reader says %d", next, lines, lost, r.(*Reader).lost)
 			}
 			if err := r.Close(); err != nil {
 				t.Error(err)

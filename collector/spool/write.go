@@ -100,7 +100,7 @@ func (l *Log) Append(r *record.Record, mark Mark) error {
 	l.mark = mark
 	l.wmu.Unlock()
 	if wrote {
-		l.spool.balance()
+		l.spool.options.Budget.Balance()
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ func (l *Log) Flush() error {
 	err := l.flushLocked()
 	l.wmu.Unlock()
 	if wrote && err == nil {
-		l.spool.balance()
+		l.spool.options.Budget.Balance()
 	}
 	return err
 }

@@ -17,10 +17,19 @@ const (
 	pageLimit = 9223372036854771712
 )
 
+// usual are the parts that are read by default.
+const usual = Processor | PerCPU | MemoryUse | OOM | IO | Stalls | Network | Tasks
+
 // open opens a container of a fixture for the time of the test.
 func open(t testing.TB, root string, pid int, id string) *Cgroup {
 	t.Helper()
-	fs, err := NewFS(root)
+	return openParts(t, root, pid, id, usual)
+}
+
+// openParts is open for some of what can be read.
+func openParts(t testing.TB, root string, pid int, id string, parts Parts) *Cgroup {
+	t.Helper()
+	fs, err := NewFS(root, parts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +37,10 @@ func open(t testing.TB, root string, pid int, id string) *Cgroup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(group.Close)
+	t.Cleanup(func() {
+		group.Close()
+		fs.Close()
+	})
 	return group
 }
 
@@ -36,10 +48,10 @@ func open(t testing.TB, root string, pid int, id string) *Cgroup {
 func read(t testing.TB, group *Cgroup) Sample {
 	t.Helper()
 	var s Sample
-	if err := group.Read(&s); err != nil {
+	var buffer Buffer
+	if err := group.Read(&s, &buffer); err != nil {
 		t.Fatal(err)
 	}
-	s.buf = nil
 	return s
 }
 
@@ -68,8 +80,8 @@ func interfacesOfFixtures() []Interface {
 
 func devicesOfV1() []DeviceIO {
 	return []DeviceIO{
-		{Device{254, 0}, [Operations]Value{v(1388544), v(8192), v(1396736), v(0), v(0), v(1396736)}, [Operations]Value{v(31), v(2), v(33), v(0), v(0), v(33)}},
-		{Device{253, 7}, [Operations]Value{v(512), v(0), v(512), v(0), v(0), v(512)}, [Operations]Value{v(1), v(0), v(1), v(0), v(0), v(1)}},
+		{Device: Device{254, 0}, Bytes: [Operations]Value{v(1388544), v(8192), v(1396736), v(0), v(0), v(1396736)}, Requests: [Operations]Value{v(31), v(2), v(33), v(0), v(0), v(33)}},
+		{Device: Device{253, 7}, Bytes: [Operations]Value{v(512), v(0), v(512), v(0), v(0), v(512)}, Requests: [Operations]Value{v(1), v(0), v(1), v(0), v(0), v(1)}},
 	}
 }
 
@@ -156,8 +168,8 @@ func TestReadV2(t *testing.T) {
 		Pids:     Pids{Current: v(5), Max: v(100)},
 		Pressure: Pressure{stall, stall, stall},
 		Devices: []DeviceIO{
-			{Device{253, 7}, [Operations]Value{v(512), v(0)}, [Operations]Value{v(1), v(0)}},
-			{Device{254, 0}, [Operations]Value{v(1388544), v(8192)}, [Operations]Value{v(31), v(2)}},
+			{Device: Device{253, 7}, Bytes: [Operations]Value{v(512), v(0)}, Requests: [Operations]Value{v(1), v(0)}},
+			{Device: Device{254, 0}, Bytes: [Operations]Value{v(1388544), v(8192)}, Requests: [Operations]Value{v(31), v(2)}},
 		},
 		HasIO:      true,
 		Interfaces: interfacesOfFixtures(),
@@ -187,7 +199,7 @@ func TestReadV2Unlimited(t *testing.T) {
 func TestReadRoot(t *testing.T) {
 	f := func(fixture string, version int, usage Value, hasPids bool) {
 		t.Helper()
-		fs, err := NewFS(filepath.Join("testdata", fixture))
+		fs, err := NewFS(filepath.Join("testdata", fixture), usual)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +222,7 @@ func TestReadRoot(t *testing.T) {
 }
 
 func TestOpenChecksTheProcess(t *testing.T) {
-	fs, err := NewFS("testdata/v1-cgroupfs")
+	fs, err := NewFS("testdata/v1-cgroupfs", usual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,17 +238,17 @@ func TestOpenChecksTheProcess(t *testing.T) {
 
 func TestNewFSWithoutCgroups(t *testing.T) {
 	root := t.TempDir()
-	if _, err := NewFS(root); !errors.Is(err, os.ErrNotExist) {
+	if _, err := NewFS(root, usual); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a mountinfo: %v", err)
 	}
 	write(t, filepath.Join(root, "proc/1/mountinfo"), "23 1 254:0 / / rw - ext4 /dev/vda rw\n")
-	if _, err := NewFS(root); err == nil {
+	if _, err := NewFS(root, usual); err == nil {
 		t.Error("a host without cgroups was accepted")
 	}
 }
 
 func TestDevices(t *testing.T) {
-	fs, err := NewFS("testdata/v2-systemd")
+	fs, err := NewFS("testdata/v2-systemd", usual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,5 +271,40 @@ func TestReadGrowsBuffer(t *testing.T) {
 	got := read(t, open(t, root, 2210, limited))
 	if n := len(got.Devices); n != 1000 || got.Devices[999].Bytes[Read] != v(999) {
 		t.Errorf("%d devices were read, want 1000", n)
+	}
+}
+
+// TestBrief: the few files tell the same sums as all of them, and processor time
+// can be had alone.
+func TestBrief(t *testing.T) {
+	for root, pid := range map[string]int{"v1-cgroupfs": 5733, "v1-systemd": 2210, "v2-systemd": 2210} {
+		t.Run(root, func(t *testing.T) {
+			root := filepath.Join("testdata", root)
+			of := func(parts Parts) *Cgroup { return openParts(t, root, pid, limited, parts) }
+			brief := of(Brief | Network)
+			all, got := read(t, of(Processor|MemoryUse|IO|Network|Tasks)), read(t, brief)
+			bytesOf := func(s *Sample) (sum [2]uint64) {
+				for i := range s.Devices {
+					sum[0] += s.Devices[i].Bytes[Read].N
+					sum[1] += s.Devices[i].Bytes[Write].N
+				}
+				return sum
+			}
+			if got.CPU.Usage != all.CPU.Usage || got.Memory.WorkingSet != all.Memory.WorkingSet || got.Memory.Limit != all.Memory.Limit ||
+				got.Pids.Current != all.Pids.Current || bytesOf(&got) != bytesOf(&all) || !reflect.DeepEqual(got.Interfaces, all.Interfaces) {
+				t.Errorf("in brief it is %+v, in full %+v", got, all)
+			}
+			if !got.CPU.Usage.OK || !got.Memory.WorkingSet.OK || !got.Pids.Current.OK || bytesOf(&got) == [2]uint64{} {
+				t.Errorf("something is missing: %+v", got)
+			}
+			var s Sample
+			var buffer Buffer
+			if err := brief.ReadProcessor(&s, &buffer); err != nil || s.CPU.Usage != all.CPU.Usage || s.Memory.Usage.OK {
+				t.Errorf("processor time alone is %+v, error %v", s, err)
+			}
+			if n := testing.AllocsPerRun(10, func() { _ = brief.ReadProcessor(&s, &buffer) }); n > 0 {
+				t.Errorf("reading it again takes %v allocations", n)
+			}
+		})
 	}
 }

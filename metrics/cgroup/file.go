@@ -12,9 +12,13 @@ import (
 // absent is the descriptor of a file that is not there.
 const absent = -1
 
-// firstBuffer is how long the buffer of a sample is at first. The longest file
+// firstBuffer is how long a buffer is at first. The longest file
 // of an ordinary host, memory.stat, is about 2 KiB.
 const firstBuffer = 8 << 10
+
+// shortPiece is what a piece cannot be shorter than unless it is the last: a page
+// less more than any line takes.
+const shortPiece = 2 << 10
 
 // openAt opens a path relative to a folder.
 func openAt(dir int, path string, flags int) (int, error) {
@@ -40,31 +44,45 @@ func openOptional(dir int, path string) (int, error) {
 	return absent, fmt.Errorf("opening %q: %w", path, err)
 }
 
-// preadAll reads a file from its start into buf, which grows when it is too
-// short, and returns the content and the buffer. Files that the kernel renders
-// in one piece end where a reading is shorter than the buffer; the others, such
-// as net/dev, come a page at a time and end with an empty reading.
-func preadAll(fd int, buf []byte, pieces bool) (content, grown []byte, err error) {
-	if len(buf) == 0 {
-		buf = make([]byte, firstBuffer)
+// read reads a file from its start and returns the content, which is valid until
+// the next call. Files that the kernel renders in one piece end where a reading
+// is shorter than the buffer; the others, such as net/dev, come a page at a time
+// and end with a short or an empty reading.
+func (b *Buffer) read(fd int, pieces bool) ([]byte, error) {
+	if len(b.bytes) == 0 {
+		b.bytes = make([]byte, firstBuffer)
 	}
 	n := 0
 	for {
-		if n == len(buf) {
-			buf = append(buf, make([]byte, len(buf))...)
+		if n == len(b.bytes) {
+			b.bytes = append(b.bytes, make([]byte, len(b.bytes))...)
 		}
-		k, err := unix.Pread(fd, buf[n:], int64(n))
+		k, err := unix.Pread(fd, b.bytes[n:], int64(n))
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return nil, buf, err
+			return nil, err
 		}
 		n += k
-		if k == 0 || !pieces && n < len(buf) {
-			return buf[:n], buf, nil
+		if k == 0 || n < len(b.bytes) && (!pieces || k < shortPiece) {
+			return b.bytes[:n], nil
 		}
 	}
+}
+
+// Read reads an open file of the kernel from its start and returns the content, which
+// is valid until the next call.
+func (b *Buffer) Read(fd int) ([]byte, error) { return b.read(fd, true) }
+
+// readAt reads a file of the folder dir.
+func (b *Buffer) readAt(dir int, path string) ([]byte, error) {
+	fd, err := openAt(dir, path, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return b.read(fd, true)
 }
 
 // process is the folder of a process under /proc. It is that process's for as
@@ -103,6 +121,16 @@ func (p process) read(name string) ([]byte, error) {
 // openNetwork opens the counters of the network namespace, or returns absent
 // when the process has ended.
 func (p process) openNetwork() (int, error) { return openOptional(p.dir, "net/dev") }
+
+// namespace returns the inode of the network namespace, 0 where the kernel does
+// not tell it.
+func (p process) namespace() uint64 {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(p.dir, "ns/net", &stat, 0); err != nil {
+		return 0
+	}
+	return stat.Ino
+}
 
 // close closes the folder.
 func (p process) close() { unix.Close(p.dir) }

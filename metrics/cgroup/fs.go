@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +15,7 @@ import (
 // ErrGone says that a container's processes or its cgroup are no more.
 var ErrGone = errors.New("the cgroup is gone")
 
-// FS is where a host keeps its cgroups. It is immutable.
+// FS is where a host keeps its cgroups. It is safe for concurrent use.
 type FS struct {
 	// root stands before every path of the host.
 	root string
@@ -25,8 +24,14 @@ type FS struct {
 	// unified is the hierarchy of version 2, with an empty mount point when
 	// there is none.
 	unified hierarchy
-	// sources are the files worth opening on this host.
+	// parts are what is read, sources the files worth opening for it.
+	parts   Parts
 	sources []source
+	notices *notices
+	host    *hostCounts
+	// whole says that the host's root cgroup can be seen, alone that no process
+	// of the host can but those of the agent's own container.
+	whole, alone bool
 }
 
 // hierarchy is a mounted tree of cgroups.
@@ -38,18 +43,28 @@ type hierarchy struct {
 	base string
 }
 
-// dir returns the folder of a cgroup.
-func (h hierarchy) dir(path string) string {
-	if h.base != "/" {
-		path = strings.TrimPrefix(path, h.base)
+// dir returns the folder of a cgroup, or false when the cgroup is not in the part
+// of the tree that was mounted.
+func (h hierarchy) dir(path string) (string, bool) {
+	if h.base != "/" && !beyond(h.base) {
+		within, ok := strings.CutPrefix(path, h.base)
+		if !ok || within != "" && within[0] != '/' {
+			return "", false
+		}
+		path = within
 	}
-	return filepath.Join(h.mountPoint, path)
+	return filepath.Join(h.mountPoint, path), true
 }
+
+// beyond reports whether a path lies outside of the agent's cgroup namespace: the
+// kernel writes it then from the namespace's root, with ".." for each step up.
+func beyond(path string) bool { return strings.HasPrefix(path, "/..") }
 
 // NewFS finds the hierarchies of the host whose root folder is root: "/", or
 // where the host is mounted in the agent's own container. Version 1 is used for
-// the controllers that it has, version 2 for the rest.
-func NewFS(root string) (*FS, error) {
+// the controllers that it has, version 2 for the rest. What is not in parts is
+// never read. Close it when all of its cgroups are closed.
+func NewFS(root string, parts Parts) (*FS, error) {
 	if root == "" {
 		root = "/"
 	}
@@ -64,15 +79,15 @@ func NewFS(root string) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the cgroup mounts: %w", err)
 	}
-	fs := &FS{root: root}
+	fs := &FS{root: root, parts: parts | Limits}
 	fs.v1, fs.unified = parseMountinfo(root, content)
-	for _, src := range sourcesV1() {
-		if _, ok := fs.v1[src.controller]; ok {
+	for _, src := range sourcesV1(fs.parts) {
+		if _, ok := fs.v1[src.controller]; ok && src.part&fs.parts != 0 {
 			fs.sources = append(fs.sources, src)
 		}
 	}
 	for _, src := range sourcesV2() {
-		if _, taken := fs.v1[src.controller]; !taken && fs.unified.mountPoint != "" {
+		if _, taken := fs.v1[src.controller]; !taken && fs.unified.mountPoint != "" && src.part&fs.parts != 0 {
 			src.controller = noController
 			fs.sources = append(fs.sources, src)
 		}
@@ -80,7 +95,23 @@ func NewFS(root string) (*FS, error) {
 	if len(fs.sources) == 0 {
 		return nil, fmt.Errorf("finding the cgroup mounts in %q: there are none", mountinfo)
 	}
+	fs.whole, fs.alone = fs.isWhole(), Alone(root)
+	fs.notices, fs.host = newNotices(), fs.openHostCounts()
 	return fs, nil
+}
+
+// Notice takes in what has been changed since the last call of that which does
+// not change by itself, such as limits. Samples have it from then on.
+func (fs *FS) Notice() {
+	fs.notices.take()
+	fs.host.read()
+}
+
+// Close ends the watching of limits: samples read all files from then on. It may be
+// called more than once.
+func (fs *FS) Close() {
+	fs.notices.close()
+	fs.host.close()
 }
 
 // Version returns 1 when version 1 accounts for memory, else 2.
@@ -115,9 +146,10 @@ func (fs *FS) Open(pid int, id string) (*Cgroup, error) {
 			}
 			continue
 		}
-		if strings.HasPrefix(own, "/..") {
-			return nil, fmt.Errorf("opening cgroup %q: it lies outside of the agent's cgroup namespace; "+
-				"run the agent in the host's", path)
+		if beyond(own) {
+			if own, err = fs.search(controller, id); err != nil {
+				return nil, fmt.Errorf("opening cgroup %q, which lies outside of the agent's cgroup namespace: %w", path, err)
+			}
 		}
 		paths[controller] = own
 	}
@@ -132,9 +164,7 @@ func (fs *FS) Open(pid int, id string) (*Cgroup, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A process that has ended by now has no network any more, and the sample
-	// none of its interfaces. The next sample finds the cgroup gone.
-	if group.network, err = process.openNetwork(); err != nil {
+	if err := fs.openProcess(group, process, paths); err != nil {
 		group.Close()
 		return nil, err
 	}
@@ -158,18 +188,48 @@ func (fs *FS) OpenRoot() (*Cgroup, error) {
 		return group, nil
 	}
 	defer process.close()
-	if group.network, err = process.openNetwork(); err != nil {
+	if err := fs.openProcess(group, process, nil); err != nil {
 		group.Close()
 		return nil, err
 	}
 	return group, nil
 }
 
+// HostNetwork returns the inode of the network namespace of the host's first
+// process, or 0 where the kernel does not tell.
+func (fs *FS) HostNetwork() uint64 {
+	process, err := openProcess(filepath.Join(fs.root, "proc/1"))
+	if err != nil {
+		return 0
+	}
+	defer process.close()
+	return process.namespace()
+}
+
+// openProcess opens what is read of the cgroup's first process and, where paths
+// are given, of all of its processes. A process that has ended by now has no
+// network any more, and the sample none of its interfaces; the next sample finds
+// the cgroup gone.
+func (fs *FS) openProcess(group *Cgroup, process process, paths map[string]string) (err error) {
+	group.namespace = process.namespace()
+	if fs.parts&Network != 0 {
+		if group.network, err = process.openNetwork(); err != nil {
+			return err
+		}
+	}
+	if fs.parts&(perProcess|ofProcess) != 0 {
+		group.members, err = fs.openMembers(process, paths)
+	}
+	return err
+}
+
 // open opens what files there are of the cgroups that paths names by controller.
 // It returns ErrGone when there are none.
 func (fs *FS) open(paths map[string]string) (*Cgroup, error) {
-	group := &Cgroup{network: absent}
-	for _, controller := range []string{memoryController, cpuController, noController, cpuacctController, blkioController, pidsController} {
+	group := &Cgroup{network: absent, parts: fs.parts, notices: fs.notices, host: fs.host}
+	var folders []string // those of limits
+	outside := ""        // a mount point that the cgroup is not below
+	for _, controller := range []string{memoryController, cpuController, noController, cpuacctController, blkioController, pidsController, cpusetController, hugetlbController} {
 		if path, ok := paths[controller]; ok && group.path == "" {
 			group.path = path
 		}
@@ -184,95 +244,60 @@ func (fs *FS) open(paths map[string]string) (*Cgroup, error) {
 		if src.controller != noController {
 			tree = fs.v1[src.controller]
 		}
-		dir := tree.dir(path)
+		dir, ok := tree.dir(path)
+		if !ok {
+			outside = tree.mountPoint
+			continue
+		}
 		for _, name := range src.names {
 			fd, err := openOptional(unix.AT_FDCWD, filepath.Join(dir, name))
 			if err != nil {
 				group.Close()
 				return nil, err
 			}
-			if fd != absent {
-				group.files = append(group.files, openSource{fd: fd, source: src})
-				break
+			if fd == absent {
+				continue
 			}
+			if src.part == Limits {
+				group.limits = append(group.limits, openSource{fd: fd, source: src})
+				if !slices.Contains(folders, dir) {
+					folders = append(folders, dir)
+				}
+			} else {
+				group.files = append(group.files, openSource{fd: fd, source: src, keep: fs.keeperOf(src)})
+			}
+			break
 		}
 	}
-	if len(group.files) == 0 {
+	if len(group.files)+len(group.limits) == 0 {
+		if outside != "" {
+			return nil, fmt.Errorf("opening cgroup %q, which is not in what is mounted at %q: mount the host's tree there", group.path, outside)
+		}
 		return nil, fmt.Errorf("opening cgroup %q: %w", group.path, ErrGone)
+	}
+	fs.notices.watch(group, folders)
+	if fs.parts&Huge == 0 {
+		return group, nil
+	}
+	if dir, ok := fs.dir(paths, hugetlbController); ok {
+		var err error
+		if group.huge, err = openHuge(dir); err != nil {
+			group.Close()
+			return nil, err
+		}
 	}
 	return group, nil
 }
 
-// parseMountinfo finds the cgroup mounts in a mountinfo file (see proc(5)).
-// Where a hierarchy is mounted more than once, the mount of its whole tree is
-// taken, and of these the first.
-func parseMountinfo(root string, content []byte) (v1 map[string]hierarchy, unified hierarchy) {
-	v1 = make(map[string]hierarchy)
-	better := func(old hierarchy, base string) bool {
-		return old.mountPoint == "" || old.base != "/" && base == "/"
+// dir returns the folder of a cgroup in the hierarchy of a controller.
+func (fs *FS) dir(paths map[string]string, controller string) (string, bool) {
+	tree, ok := fs.v1[controller]
+	if !ok {
+		tree, controller = fs.unified, noController
 	}
-	for line := range strings.Lines(string(content)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, details := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 5 || len(details) < 3 {
-			continue
-		}
-		base := unescape(fields[3])
-		tree := hierarchy{mountPoint: filepath.Join(root, unescape(fields[4])), base: base}
-		switch details[0] {
-		case "cgroup2":
-			if better(unified, base) {
-				unified = tree
-			}
-		case "cgroup":
-			known := []string{cpuController, cpuacctController, memoryController, blkioController, pidsController}
-			for option := range strings.SplitSeq(details[2], ",") {
-				if slices.Contains(known, option) && better(v1[option], base) {
-					v1[option] = tree
-				}
-			}
-		}
-	}
-	return v1, unified
-}
-
-// unescape undoes the octal escapes of mountinfo for space, tab, newline and
-// backslash.
-func unescape(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
-// parseMembership reads /proc/<pid>/cgroup into paths by controller. The path of
-// version 2 goes by noController.
-func parseMembership(content []byte) map[string]string {
-	paths := make(map[string]string)
-	for line := range bytes.Lines(content) {
-		parts := strings.SplitN(strings.TrimSuffix(string(line), "\n"), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		if parts[0] == "0" && parts[1] == "" {
-			paths[noController] = parts[2]
-			continue
-		}
-		for controller := range strings.SplitSeq(parts[1], ",") {
-			if controller != "" {
-				paths[controller] = parts[2]
-			}
-		}
-	}
-	return paths
-}
-
-// cutAfter cuts a path after the component that contains the id. A container may
-// have cgroups of its own below, such as the init.scope of a systemd in it.
-func cutAfter(path, id string) (string, bool) {
-	at := strings.Index(path, id)
-	if id == "" || at < 0 {
+	path, known := paths[controller]
+	if !known || tree.mountPoint == "" {
 		return "", false
 	}
-	if slash := strings.IndexByte(path[at:], '/'); slash >= 0 {
-		path = path[:at+slash]
-	}
-	return path, true
+	return tree.dir(path)
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"tallyman/cmd/testkit"
 )
 
 func TestReadDoesNotAllocate(t *testing.T) {
@@ -13,8 +16,9 @@ func TestReadDoesNotAllocate(t *testing.T) {
 		t.Helper()
 		group := open(t, root, pid, limited)
 		var s Sample
+		var buffer Buffer
 		if allocs := testing.AllocsPerRun(100, func() {
-			if err := group.Read(&s); err != nil {
+			if err := group.Read(&s, &buffer); err != nil {
 				t.Fatal(err)
 			}
 		}); allocs > 0 {
@@ -27,7 +31,7 @@ func TestReadDoesNotAllocate(t *testing.T) {
 }
 
 func TestNoDescriptorLeaks(t *testing.T) {
-	fs, err := NewFS("testdata/v1-cgroupfs")
+	fs, err := NewFS("testdata/v1-cgroupfs", usual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +56,7 @@ func TestNoDescriptorLeaks(t *testing.T) {
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors are open after closing, %d were before", after, before)
 	}
-	if err := groups[0].Read(new(Sample)); !errors.Is(err, ErrGone) {
+	if err := groups[0].Read(new(Sample), new(Buffer)); !errors.Is(err, ErrGone) {
 		t.Errorf("reading a closed cgroup: %v", err)
 	}
 }
@@ -72,7 +76,7 @@ func TestOpenFileThatCannotBeOpened(t *testing.T) {
 		if err := os.Symlink(path, path); err != nil {
 			t.Fatal(err)
 		}
-		fs, err := NewFS(root)
+		fs, err := NewFS(root, usual)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,42 +92,53 @@ func TestOpenFileThatCannotBeOpened(t *testing.T) {
 	f("proc/2210/net/dev")
 }
 
+// makeCgroup makes a cgroup on this host, in the hierarchy of a controller. It is
+// removed after the test.
+func makeCgroup(t *testing.T, controller string) (fs *FS, dir string, paths map[string]string) {
+	t.Helper()
+	fs, err := NewFS("/", usual)
+	testkit.Need(t, err == nil, fmt.Sprintf("a host that shows its cgroups: %v", err))
+	t.Cleanup(fs.Close)
+	name := fmt.Sprintf("/tallyman-test-%s-%d", strings.ToLower(t.Name()), os.Getpid())
+	tree, isV1 := fs.v1[controller]
+	if !isV1 {
+		tree, controller = fs.unified, noController
+	}
+	dir, ok := tree.dir(name)
+	if !ok {
+		t.Fatalf("%q is not below %q", name, tree.mountPoint)
+	}
+	err = os.Mkdir(dir, 0o755)
+	testkit.Need(t, err == nil, fmt.Sprintf("a user who may make cgroups: %v", err))
+	// It may be removed by then.
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	return fs, dir, map[string]string{controller: name}
+}
+
 // A cgroup that the kernel removes makes the next reading fail and closes all.
 func TestReadRemovedCgroup(t *testing.T) {
-	fs, err := NewFS("/")
-	if err != nil {
-		t.Skipf("this host shows no cgroups: %v", err)
-	}
-	parent := fs.unified.mountPoint
-	if fs.Version() == 1 {
-		parent = fs.v1[memoryController].mountPoint
-	}
-	name := fmt.Sprintf("tallyman-test-%d", os.Getpid())
-	dir := filepath.Join(parent, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skipf("this user may not make cgroups: %v", err)
-	}
+	fs, dir, paths := makeCgroup(t, memoryController)
 	before := descriptors(t)
-	controller := noController
-	if fs.Version() == 1 {
-		controller = memoryController
-	}
-	group, err := fs.open(map[string]string{controller: "/" + name})
+	group, err := fs.open(paths)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var s Sample
-	if err := group.Read(&s); err != nil {
+	var buffer Buffer
+	if err := group.Read(&s, &buffer); err != nil {
 		t.Errorf("reading a cgroup that is there: %v", err)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := group.Read(&s); !errors.Is(err, ErrGone) {
+	if err := group.Read(&s, &buffer); !errors.Is(err, ErrGone) {
 		t.Errorf("reading a removed cgroup: %v, want ErrGone", err)
 	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors are open after the end, %d were before", after, before)
+	}
+	if len(fs.notices.watched) > 0 {
+		t.Error("a cgroup that has gone is watched")
 	}
 }
 
@@ -132,9 +147,10 @@ func BenchmarkRead(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			group := open(b, root, pid, limited)
 			var s Sample
+			var buffer Buffer
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := group.Read(&s); err != nil {
+				if err := group.Read(&s, &buffer); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -147,19 +163,18 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkReadKernel reads the root cgroup of this host, whose files the kernel
 // renders, as opposed to those of a fixture.
 func BenchmarkReadKernel(b *testing.B) {
-	fs, err := NewFS("/")
-	if err != nil {
-		b.Skipf("this host shows no cgroups: %v", err)
-	}
+	fs, err := NewFS("/", usual)
+	testkit.Need(b, err == nil, fmt.Sprintf("a host that shows its cgroups: %v", err))
 	group, err := fs.OpenRoot()
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer group.Close()
 	var s Sample
+	var buffer Buffer
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := group.Read(&s); err != nil {
+		if err := group.Read(&s, &buffer); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -29,15 +29,19 @@ func nextField(line []byte) (field, rest []byte) {
 // isSpace reports whether c separates fields.
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
+// safeDigits is how many digits any number of 64 bits has room for.
+const safeDigits = 19
+
 // parseUint reads a decimal number that fills all of b.
 func parseUint(b []byte) (uint64, bool) {
 	if len(b) == 0 {
 		return 0, false
 	}
 	var n uint64
-	for _, c := range b {
+	for i, c := range b {
 		digit := uint64(c - '0')
-		if digit > 9 || n > (NoLimit-digit)/10 {
+		// No number of so few digits is too large.
+		if digit > 9 || i >= safeDigits && n > (NoLimit-digit)/10 {
 			return 0, false
 		}
 		n = n*10 + digit
@@ -69,6 +73,17 @@ func parseFlat(b []byte, each func(key []byte, value uint64)) {
 	for len(b) > 0 {
 		var line []byte
 		line, b = nextLine(b)
+		// The kernel writes one space and nothing else.
+		space := 0
+		for space < len(line) && line[space] > ' ' {
+			space++
+		}
+		if space > 0 && space < len(line) && line[space] == ' ' {
+			if n, ok := parseUint(line[space+1:]); ok {
+				each(line[:space], n)
+				continue
+			}
+		}
 		key, rest := nextField(line)
 		field, rest := nextField(rest)
 		if extra, _ := nextField(rest); len(extra) > 0 {
@@ -160,17 +175,21 @@ func parseBlkio(b []byte, each func(device Device, op Operation, value uint64)) 
 // last field is the total in microseconds.
 func parsePressure(b []byte) Stall {
 	var stall Stall
-	parseNested(b, func(key, name []byte, value uint64) {
-		if string(name) != "total" {
-			return
+	for len(b) > 0 {
+		var line []byte
+		line, b = nextLine(b)
+		word, rest := nextField(line)
+		_, total, found := bytes.Cut(rest, []byte(" total="))
+		total, _ = nextField(total)
+		n, ok := parseUint(total)
+		switch {
+		case !found || !ok:
+		case string(word) == "some":
+			stall.Some = Value{N: n, OK: true}
+		case string(word) == "full":
+			stall.Full = Value{N: n, OK: true}
 		}
-		switch string(key) {
-		case "some":
-			stall.Some = Value{N: value, OK: true}
-		case "full":
-			stall.Full = Value{N: value, OK: true}
-		}
-	})
+	}
 	return stall
 }
 

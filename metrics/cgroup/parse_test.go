@@ -191,6 +191,7 @@ nonsense
 // FuzzParseFlat compares the byte scanner with what the standard library makes
 // of the same file.
 func FuzzParseFlat(f *testing.F) {
+	f.Add([]byte("0\t0 0"))
 	f.Add([]byte("user 35\nsystem 3\n"))
 	f.Add([]byte("nr_periods 18446744073709551616\n\n x\t7 \nlast 9"))
 	f.Fuzz(func(t *testing.T, content []byte) {

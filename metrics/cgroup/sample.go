@@ -1,9 +1,6 @@
 package cgroup
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // NoLimit is the value of a limit that is not set.
 const NoLimit = math.MaxUint64
@@ -30,9 +27,14 @@ type Sample struct {
 	// loopback and the host's ends of other containers' links.
 	Interfaces []Interface
 
-	// buf is the memory that files are read into.
-	buf []byte
+	// Huge are the sizes of huge pages that the kernel has, with their use.
+	Huge []HugePages
+	// Processes is what is asked of each process, with the parts that want it.
+	Processes Processes
 }
+
+// Buffer is the memory that files are read into, which samples may share.
+type Buffer struct{ bytes []byte }
 
 // CPU is processor time and its limits.
 type CPU struct {
@@ -82,6 +84,10 @@ type Memory struct {
 	// EventsHigh counts throttled allocations above memory.high, EventsMax
 	// those that met the limit. Only version 2 has them.
 	EventsHigh, EventsMax Value
+	// Migrate says whether pages follow a change of the allowed memory nodes.
+	Migrate Value
+	// Numa are the pages by kind and node.
+	Numa []NumaPages
 	// OOMKills counts processes that the kernel killed for want of memory.
 	OOMKills Value
 	// Limit is the hard limit, SwapLimit that of memory and swap together on
@@ -107,42 +113,6 @@ type Stall struct {
 	Some, Full Value
 }
 
-// Operation is a kind of block device access, as version 1 names them.
-type Operation uint8
-
-// The operations. Version 2 has only the first two.
-const (
-	Read Operation = iota
-	Write
-	Sync
-	Async
-	Discard
-	Total
-)
-
-// Operations is the number of operations, for tables indexed by Operation.
-const Operations = 6
-
-// String returns the kernel's word.
-func (o Operation) String() string {
-	return [Operations]string{"Read", "Write", "Sync", "Async", "Discard", "Total"}[o]
-}
-
-// Device is a block device's number.
-type Device struct {
-	Major, Minor uint32
-}
-
-// String returns "major:minor".
-func (d Device) String() string { return fmt.Sprintf("%d:%d", d.Major, d.Minor) }
-
-// DeviceIO is a cgroup's use of one block device.
-type DeviceIO struct {
-	Device
-	// Bytes and Requests are counters by Operation.
-	Bytes, Requests [Operations]Value
-}
-
 // Interface is a network interface and its counters since it was made.
 type Interface struct {
 	Name              string
@@ -158,9 +128,10 @@ type Traffic struct {
 func (s *Sample) reset() {
 	*s = Sample{
 		CPU:        CPU{PerCPU: s.CPU.PerCPU[:0]},
+		Memory:     Memory{Numa: s.Memory.Numa[:0]},
 		Devices:    s.Devices[:0],
 		Interfaces: s.Interfaces[:0],
-		buf:        s.buf,
+		Huge:       s.Huge[:0],
 	}
 }
 

@@ -1,3 +1,6 @@
+// Package wire makes an adapter of an Encoder: it joins the transports TCP, TLS,
+// UDP and Unix sockets with the contract of package adapters, for every protocol
+// that is a sequence of messages with no answers.
 package wire
 
 import (
@@ -5,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"tallyman/adapters"
 	"tallyman/adapters/transport"
@@ -30,38 +34,46 @@ func New(c adapters.Config, encoder Encoder, limits transport.Limits) (adapters.
 		Address: c.Address, Limits: limits.WithDefaults(),
 		Partial: adapters.Partial, Closed: adapters.ErrClosed,
 	}
+	var datagram *datagramAdapter
+	var err error
 	switch c.Transport {
-	case "udp":
-		var err error
-		if config.Limits.MaxDatagram, err = maxDatagram(c.Options); err != nil {
-			return nil, err
-		}
-		datagram, err := transport.NewDatagram(config)
-		if err != nil {
-			return nil, err
-		}
-		return &datagramAdapter{
-			datagram: datagram, encoder: encoder, logger: c.Logger,
-			address: c.Address, most: config.Limits.MaxDatagram,
-		}, nil
-	case "tls":
-		config.TLS = tlsOptions(c.Options)
 	case "tcp":
+	case "tls":
+		config.TLS = TLS(c.Options)
+	case "udp", Unix:
+		config.Unix = c.Transport == Unix
+		if datagram, err = newDatagram(c, config, encoder); err != nil {
+			return nil, err
+		}
+		if !config.Unix {
+			return datagram, nil
+		}
 	default:
 		return nil, fmt.Errorf("unknown transport %q", c.Transport)
 	}
+	stream, err := newStream(config, encoder)
+	if err != nil {
+		return nil, err
+	}
+	if config.Unix {
+		return &unixAdapter{datagram: datagram, stream: stream}, nil
+	}
+	return stream, nil
+}
+
+// streamAdapter sends over TCP, TLS or a stream to a Unix socket.
+type streamAdapter struct {
+	stream  *transport.Stream
+	encoder Encoder
+	gather  int
+}
+
+func newStream(config transport.Config, encoder Encoder) (*streamAdapter, error) {
 	stream, err := transport.NewStream(config)
 	if err != nil {
 		return nil, err
 	}
 	return &streamAdapter{stream: stream, encoder: encoder, gather: config.Limits.Gather}, nil
-}
-
-// streamAdapter sends over TCP or TLS.
-type streamAdapter struct {
-	stream  *transport.Stream
-	encoder Encoder
-	gather  int
 }
 
 // Send encodes the batch behind what is gathered already.
@@ -71,11 +83,17 @@ func (a *streamAdapter) Send(ctx context.Context, b *record.Batch, done func(err
 		done(err)
 		return
 	}
+	a.send(ctx, b, dst, ends, done)
+}
+
+// send sends a batch that has begun.
+func (a *streamAdapter) send(ctx context.Context, b *record.Batch, dst []byte, ends []uint32, done func(error)) {
 	a.encoder.Begin(b.Container)
 	var rejects []adapters.Reject
 	for i := range b.Records {
+		var err error
 		if dst, err = a.encoder.Append(dst, &b.Records[i]); err != nil {
-			rejects = append(rejects, reject(i, err))
+			rejects = append(rejects, Reject(i, err))
 		}
 		// A rejected record is a frame of no length, so that frames and records
 		// have the same numbers.
@@ -99,15 +117,31 @@ func (a *streamAdapter) Flush(ctx context.Context) { a.stream.Flush(ctx) }
 // Close delivers what is in flight and disconnects.
 func (a *streamAdapter) Close(ctx context.Context) error { return a.stream.Close(ctx) }
 
-// datagramAdapter sends over UDP.
+// datagramAdapter sends datagrams, over UDP or to a Unix socket.
 type datagramAdapter struct {
 	datagram *transport.Datagram
 	encoder  Encoder
 	logger   *slog.Logger
+	count    func(event string, lines int64)
 	address  string
 	most     int
-	// told says that a cut message was logged.
-	told bool
+	// cut is how many messages were cut so far.
+	cut uint64
+}
+
+func newDatagram(c adapters.Config, config transport.Config, encoder Encoder) (*datagramAdapter, error) {
+	var err error
+	if config.Limits.MaxDatagram, err = maxDatagram(c.Options); err != nil {
+		return nil, err
+	}
+	datagram, err := transport.NewDatagram(config)
+	if err != nil {
+		return nil, err
+	}
+	return &datagramAdapter{
+		datagram: datagram, encoder: encoder, logger: c.Logger,
+		count: c.Count, address: c.Address, most: config.Limits.MaxDatagram,
+	}, nil
 }
 
 // Send sends every message of the batch at once.
@@ -117,26 +151,35 @@ func (a *datagramAdapter) Send(ctx context.Context, b *record.Batch, done func(e
 		done(err)
 		return
 	}
+	a.send(b, message, done)
+}
+
+// send sends a batch that has begun, with message for its memory.
+func (a *datagramAdapter) send(b *record.Batch, message []byte, done func(error)) {
 	a.encoder.Begin(b.Container)
 	var rejects []adapters.Reject
 	var failure error
 	for i := range b.Records {
+		var err error
 		if message, err = a.encoder.Append(message[:0], &b.Records[i]); err != nil {
-			rejects = append(rejects, reject(i, err))
+			rejects = append(rejects, Reject(i, err))
 			continue
 		}
 		if err = a.datagram.Send(message); errors.Is(err, transport.ErrTooLong) {
-			rejects = append(rejects, reject(i, adapters.Permanent("too_long", err)))
+			rejects = append(rejects, Reject(i, adapters.Permanent("too_long", err)))
 		} else if err != nil {
 			failure = adapters.Partial(i, err)
 			break
 		}
 	}
 	a.datagram.Keep(message)
-	if a.datagram.Cut() > 0 && !a.told {
-		a.told = true
-		a.logger.Warn("cutting messages that are too long for a datagram",
-			"address", a.address, "max_bytes", a.most)
+	if cut := a.datagram.Cut(); cut > a.cut {
+		if a.cut == 0 {
+			a.logger.Warn("cutting messages that are too long for a datagram",
+				"address", a.address, "max_bytes", a.most)
+		}
+		a.count("cut", int64(cut-a.cut))
+		a.cut = cut
 	}
 	if rejects != nil {
 		done = withRejects(done, rejects)
@@ -149,15 +192,12 @@ func (a *datagramAdapter) Flush(context.Context) {}
 
 // Close closes the socket.
 func (a *datagramAdapter) Close(context.Context) error {
-	if n := a.datagram.Cut(); n > 0 {
-		a.logger.Info("messages were cut to fit into a datagram", "address", a.address, "messages", n)
-	}
 	a.datagram.Close()
 	return nil
 }
 
-// reject makes the Reject of a record that could not be encoded or sent.
-func reject(index int, err error) adapters.Reject {
+// Reject makes the Reject of a record that could not be encoded or sent.
+func Reject(index int, err error) adapters.Reject {
 	var permanent *adapters.PermanentError
 	if errors.As(err, &permanent) {
 		return adapters.Reject{Index: index, Reason: permanent.Reason, Err: err}
@@ -165,9 +205,7 @@ func reject(index int, err error) adapters.Reject {
 	return adapters.Reject{Index: index, Reason: "encoding", Err: err}
 }
 
-// withRejects adds the rejects of a batch to what is told of it. A PartialError
-// has no place for them, so it ends before the first one: records behind it may
-// be sent twice, and no reject goes uncounted.
+// withRejects adds the rejects of a batch to what is told of it.
 func withRejects(done func(error), rejects []adapters.Reject) func(error) {
 	return func(err error) {
 		var partial *adapters.PartialError
@@ -175,7 +213,10 @@ func withRejects(done func(error), rejects []adapters.Reject) func(error) {
 		case err == nil:
 			err = adapters.Rejected(rejects)
 		case errors.As(err, &partial):
-			err = adapters.Partial(min(partial.Settled, rejects[0].Index), partial.Err)
+			n, _ := slices.BinarySearchFunc(rejects, partial.Settled, func(r adapters.Reject, settled int) int {
+				return r.Index - settled
+			})
+			err = &adapters.PartialError{Settled: partial.Settled, Rejects: rejects[:n], Err: partial.Err}
 		}
 		done(err)
 	}

@@ -59,6 +59,8 @@ type Report struct {
 	P50 time.Duration `json:"delay_p50_ns"`
 	P99 time.Duration `json:"delay_p99_ns"`
 	Max time.Duration `json:"delay_max_ns"`
+	// Timed is how many lines' delays these are of.
+	Timed uint64 `json:"delay_lines"`
 	// Sources are ordered by name.
 	Sources []SourceReport `json:"sources,omitempty"`
 }
@@ -74,6 +76,7 @@ func (s *Sink) Report() Report {
 		Lines: s.lines, Bytes: s.bytes, Connections: s.accepted, Torn: s.torn,
 		Unmarked: s.unmarked, Samples: slices.Clone(s.samples), First: s.first, Last: s.last,
 		P50: s.delays.quantile(0.50), P99: s.delays.quantile(0.99), Max: s.delays.greatest,
+		Timed: s.delays.count,
 	}
 	for name, l := range s.ledgers {
 		source := SourceReport{

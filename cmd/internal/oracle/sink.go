@@ -28,6 +28,10 @@ type Config struct {
 	Address string
 	// CountOnly counts lines without looking at them, for the highest speed.
 	CountOnly bool
+	// From and Until bound the times of lines, in nanoseconds since the Unix
+	// epoch, whose delay is measured: From is the first, Until the first that is
+	// too late. Zero is no bound.
+	From, Until int64
 }
 
 // Sink receives lines. Its methods may be called from any goroutine.
@@ -186,7 +190,7 @@ func (s *Sink) lineLocked(line []byte, now int64) {
 		return
 	}
 	s.ledgerLocked(m.Source).add(m.Seq, m.Stream)
-	if m.Time > 0 {
+	if m.Time > 0 && m.Time >= s.config.From && (s.config.Until == 0 || m.Time < s.config.Until) {
 		s.delays.add(time.Duration(now - m.Time))
 	}
 }

@@ -3,51 +3,72 @@
 package genimage
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
 
-// Tag is the image's name. Its entry point is tallybench, so that a container's
+// tag is the image's name. Its entry point is tallybench, so that a container's
 // arguments begin with "gen".
-const Tag = "tallyman-gen:test"
+const tag = "tallyman-gen:test"
 
 // dockerfile makes an image with nothing but the program.
 const dockerfile = "FROM scratch\nCOPY tallybench /tallybench\nENTRYPOINT [\"/tallybench\"]\n"
 
-// Build builds the image and returns its name. Without a working engine the test
-// is skipped, except in continuous integration, where it fails. Builds at the
-// same time make the same image, so tests of several packages may call it.
+// Build builds the image, once for each test binary, and returns its ID, since
+// another build may give the name to another image at any time. Without a working engine the test is skipped, except in continuous integration,
+// where it fails. Builds at the same time make the same image, so tests of several
+// packages may call it.
 func Build(t testing.TB) string {
 	t.Helper()
+	built, err := build()
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case built.missing != "" && os.Getenv("CI") == "true":
+		t.Fatalf("an engine is needed: %s", built.missing)
+	case built.missing != "":
+		t.Skipf("no engine here: %s", built.missing)
+	}
+	return built.id
+}
+
+// outcome is the ID of the image, or why there is no engine to make it.
+type outcome struct{ id, missing string }
+
+// build makes the image.
+var build = sync.OnceValues(func() (o outcome, err error) {
 	docker, err := exec.LookPath("docker")
 	if err != nil {
-		missing(t, err.Error())
+		return outcome{missing: err.Error()}, nil
 	}
 	if out, err := exec.Command(docker, "info", "--format", "{{.ServerVersion}}").CombinedOutput(); err != nil {
-		missing(t, string(out))
+		return outcome{missing: fmt.Sprintf("%v: %s", err, out)}, nil
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "genimage-")
+	if err != nil {
+		return o, err
+	}
+	defer os.RemoveAll(dir)
 	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "tallybench"), "tallyman/cmd/tallybench")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the generator: %v\n%s", err, out)
+		return o, fmt.Errorf("building the generator: %w\n%s", err, out)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
-		t.Fatal(err)
+		return o, err
 	}
-	image := exec.Command(docker, "build", "--quiet", "--tag", Tag, dir)
-	if out, err := image.CombinedOutput(); err != nil {
-		t.Fatalf("building the image: %v\n%s", err, out)
+	var problem bytes.Buffer
+	image := exec.Command(docker, "build", "--quiet", "--tag", tag, dir)
+	image.Stderr = &problem
+	id, err := image.Output()
+	if err != nil {
+		return o, fmt.Errorf("building the image: %w\n%s", err, problem.String())
 	}
-	return Tag
-}
-
-func missing(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("an engine is needed: %s", why)
-	}
-	t.Skipf("no engine here: %s", why)
-}
+	return outcome{id: strings.TrimSpace(string(id))}, nil
+})

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+)
+
+// TestAgentGoes: a command whose agent goes away while it runs says that none
+// answers, whether it was asked again or had begun to answer.
+func TestAgentGoes(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/api/v1/tally":
+			// The answer has begun.
+			_, _ = io.WriteString(w, `{"routes":[`)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		case asked.Add(1) > 1:
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, `{"containers":[]}`)
+	}))
+	defer server.Close()
+	c := &command{Config: Config{Stdout: new(bytes.Buffer)}}
+	s, err := c.dial(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	write, err := topWriter("table")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := top{command: c, session: s, less: topOrders()["cpu"], write: write}
+	var unreachable UnreachableError
+	if err := shown.live(t.Context()); !errors.As(err, &unreachable) || asked.Load() < 2 {
+		t.Errorf("top ends with %v after %d questions", err, asked.Load())
+	}
+	var answer any
+	if err := s.fetch(t.Context(), "/api/v1/tally", &answer); !errors.As(err, &unreachable) {
+		t.Errorf("half an answer is the error %v", err)
+	}
+}

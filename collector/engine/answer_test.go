@@ -1,0 +1,100 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+
+	"tallyman/collector/engine"
+	"tallyman/collector/record"
+)
+
+// composed is the answer about a container as Compose makes them.
+func composed(t *testing.T, id string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "cmd", "tallybench", "answer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("{id}", id, `"{pid}"`, "7").Replace(compact.String())
+}
+
+// TestAnswerIsWhole: what comes out of a packed answer is what the library makes
+// of the engine's.
+func TestAnswerIsWhole(t *testing.T) {
+	plain, err := os.ReadFile(filepath.Join("testdata", "inspect.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := newFake(t)
+	fake.ping()
+	c := newClient(t, engine.Options{Host: fake.host})
+	f := func(id, text string) {
+		t.Helper()
+		var want container.InspectResponse
+		if err := json.Unmarshal([]byte(text), &want); err != nil {
+			t.Fatal(err)
+		}
+		fake.HandleFunc("/containers/"+id+"/json", answer(text))
+		got, err := c.Inspect(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, unpack := range []func() any{got.Inspect.Unpack, got.Inspect.Keep, got.Inspect.Keep, got.Inspect.Unpack} {
+			if got := unpack(); !reflect.DeepEqual(got, want) {
+				t.Fatalf("the answer is\n%+v, want\n%+v", got, want)
+			}
+		}
+	}
+	f("composed", composed(t, "composed"))
+	f("full", string(plain))
+	f("bare", "{}\n")
+	// Twice as long as what is packed at once.
+	f("long", `{"Args": ["`+strings.Repeat("x y ", 20_000)+`"]}`)
+}
+
+// TestAnswersTakeLittle: of many containers the answers are kept small, and what
+// is equal in them once.
+func TestAnswersTakeLittle(t *testing.T) {
+	fake := newFake(t)
+	fake.ping()
+	fake.HandleFunc("/containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
+		answer(composed(t, r.PathValue("id")))(w, r)
+	})
+	c := newClient(t, engine.Options{Host: fake.host})
+	const count, limit = 500, 4 << 10
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // What pools keep goes with the second.
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	all := make([]*record.Container, count)
+	before := heap()
+	for i := range all {
+		var err error
+		if all[i], err = c.Inspect(t.Context(), fmt.Sprintf("%064x", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if each := int64(heap()-before) / count; each > limit {
+		t.Errorf("a container takes %d bytes, more than %d", each, limit)
+	} else {
+		t.Logf("a container takes %d bytes", each)
+	}
+	runtime.KeepAlive(all)
+}

@@ -1,0 +1,71 @@
+package jsonfile
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tallyman/collector/record"
+)
+
+// mask returns the events that the kernel tells of for a log's folder, and how many
+// folders it watches (proc(5), fdinfo of inotify).
+func (w *watch) mask(t *testing.T, wd int) (mask uint32, watched int) {
+	t.Helper()
+	var text []byte
+	var failed error
+	err := w.conn.Control(func(fd uintptr) { text, failed = os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd)) })
+	if err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	for line := range strings.Lines(string(text)) {
+		var id int
+		var ino, dev, m uint32
+		if n, _ := fmt.Sscanf(line, "inotify wd:%x ino:%x sdev:%x mask:%x", &id, &ino, &dev, &m); n == 4 {
+			watched++
+			if id == wd {
+				mask = m
+			}
+		}
+	}
+	return mask, watched
+}
+
+// A container that writes wakes the agent only where somebody reads its log.
+func TestWatchOfWritesOnlyWithReaders(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	e := root.open(w.id, false)
+	check := func(when string, want bool) {
+		t.Helper()
+		mask, watched := root.watch.mask(t, e.wd)
+		if told := mask&unix.IN_MODIFY != 0; told != want || mask&unix.IN_CREATE == 0 || watched != 2 {
+			t.Fatalf("%s: the mask is %x, %d folders are watched", when, mask, watched)
+		}
+	}
+	check("without readers", false)
+	first := openReader(t, e.log, record.Oldest())
+	check("with a reader", true)
+	second := openReader(t, e.log, record.Oldest())
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check("with the other reader", true)
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check("with none any more", false)
+	third := openReader(t, e.log, record.Oldest())
+	check("with a new one", true)
+	w.remove()
+	root.drop(w.id)
+	if err := third.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, watched := root.watch.mask(t, e.wd); watched != 1 {
+		t.Fatalf("%d folders are watched after the only log has been removed", watched)
+	}
+}

@@ -1,0 +1,54 @@
+package routes_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tallyman/adapters"
+	"tallyman/collector/record"
+	"tallyman/routes"
+)
+
+// TestSavesWhatMoves: a position that has moved is saved within a second, alone;
+// while none moves nearly nothing is done.
+func TestSavesWhatMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, book := newPositions(), newLedger()
+		table := newTable(t, routes.TableConfig{Positions: p}, map[string]adapters.Adapter{uri: &syncAdapter{book: book}})
+		quiet := newLog(t, record.Container{ID: "quiet", Created: time.Now().Add(time.Hour)})
+		busy := newLog(t, record.Container{ID: "busy", Created: time.Now().Add(time.Hour)})
+		table.Found(quiet)
+		table.Found(busy)
+		stop := run(t, table)
+		defer stop()
+		count := func() (sets, saves int) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.sets, p.saves
+		}
+		time.Sleep(time.Second)
+		sets, saves := count()
+		if sets != 2 {
+			t.Fatalf("%d positions were set at the start, want 2", sets)
+		}
+		time.Sleep(time.Hour)
+		if now, saved := count(); now != sets || saved-saves > 400 {
+			t.Errorf("in a quiet hour %d positions were set and %d times was saved", now-sets, saved-saves)
+		}
+		for n := range 3 {
+			busy.write(1)
+			time.Sleep(time.Second)
+			if !slices.Contains(book.has("busy"), n) {
+				t.Fatalf("line %d has not come", n)
+			}
+			if now, _ := count(); now != sets+n+1 {
+				t.Errorf("after line %d %d positions were set, want %d", n, now-sets, n+1)
+			}
+			if at, _, _ := p.Get("fake://host:1", "busy"); at != place(n+1) {
+				t.Errorf("after line %d the position %v is kept", n, at)
+			}
+		}
+	})
+}
