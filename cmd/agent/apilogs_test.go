@@ -78,15 +78,10 @@ func TestContainersWithoutAFile(t *testing.T) {
 	run := func(name string, tty bool, log container.LogConfig) {
 		t.Helper()
 		sink.Expect(name, "1", uint64(lines))
-		created, err := d.client.ContainerCreate(t.Context(), &container.Config{
-			Image: d.image, Tty: tty, Labels: map[string]string{testLabel: name},
+		d.start(d.make("", &container.Config{
+			Tty: tty, Labels: map[string]string{testLabel: name},
 			Cmd: []string{"gen", "-name", name, "-lines", fmt.Sprint(lines), "-rate", "1000"},
-		}, &container.HostConfig{LogConfig: log}, nil, nil, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		removeLater(t, d, created.ID)
-		d.start(created.ID)
+		}, &container.HostConfig{LogConfig: log}))
 	}
 	run("fileless-local", false, container.LogConfig{Type: "local"})
 	run("fileless-syslog", false, container.LogConfig{

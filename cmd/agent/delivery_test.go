@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-
 	"tallyman/cmd/internal/oracle"
 )
 
@@ -276,7 +274,6 @@ func TestBurstOfContainers(t *testing.T) {
 		name := fmt.Sprintf("burst-%d", i)
 		host := jsonFile(nil)
 		host.AutoRemove = i%2 == 0
-		host.NetworkMode = container.NetworkMode("none")
 		ids[i] = d.create(name, host, "-lines", "3", "-unterminated")
 		sink.Expect(name, "1", 3)
 	}

@@ -168,7 +168,6 @@ func TestEngineRestart(t *testing.T) {
 			var ids []string
 			run := func(name string, rate int) {
 				host := jsonFile(logOptions{"max-size": "300k", "max-file": "20"})
-				host.NetworkMode = "none"
 				if !live {
 					host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyAlways}
 				}

@@ -38,7 +38,6 @@ func TestEngineSyslogDriverSaysTheSame(t *testing.T) {
 
 	const lines, perError = 40, 4
 	d.start(d.create(name, &container.HostConfig{
-		NetworkMode: "none",
 		LogConfig: container.LogConfig{Type: "syslog", Config: map[string]string{
 			"syslog-address": "tcp://" + theirs.Address(), "syslog-format": "rfc5424micro", "syslog-facility": "local3",
 			"tag": "{{.Name}}",

@@ -119,7 +119,6 @@ func TestShortLives(t *testing.T) {
 			for i := range work {
 				host := jsonFile(nil)
 				host.AutoRemove = true
-				host.NetworkMode = container.NetworkMode("none")
 				d.start(d.create(fmt.Sprintf("short-%d", i), host, "-lines", "3", "-unterminated"))
 			}
 		})

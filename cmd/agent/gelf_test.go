@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -91,18 +90,13 @@ func TestGELFIsDockers(t *testing.T) {
 			p := startReady(t, t.TempDir(), "gelf://"+ours.address+"?"+ourOptions.Encode())
 
 			theirOptions["gelf-address"] = "udp://" + theirs.address
-			created, err := d.client.ContainerCreate(context.Background(), &container.Config{
-				Image: d.image, Cmd: []string{"gen", "-name", `ge"l<f>é`, "-lines", fmt.Sprint(lines), "-size", "120"},
+			d.start(d.make("", &container.Config{
+				Cmd: []string{"gen", "-name", `ge"l<f>é`, "-lines", fmt.Sprint(lines), "-size", "120"},
 				Labels: map[string]string{
 					testLabel: label, "com.example.team": "blue", "plain": `ä "q" <b>`, "_under": "u",
 				},
 				Env: []string{"REGION=eu-1", "WITH=a=b"},
-			}, &container.HostConfig{LogConfig: container.LogConfig{Type: "gelf", Config: theirOptions}}, nil, nil, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			removeLater(t, d, created.ID)
-			d.start(created.ID)
+			}, &container.HostConfig{LogConfig: container.LogConfig{Type: "gelf", Config: theirOptions}}))
 			p.eventually("all messages arrive", func() bool { return theirs.count() == lines && ours.count() == lines })
 
 			for i, want := range theirs.messages {

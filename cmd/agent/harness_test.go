@@ -223,23 +223,27 @@ type logOptions map[string]string
 // create makes a container of the generator that is removed with the test.
 func (d *docker) create(name string, host *container.HostConfig, args ...string) string {
 	d.t.Helper()
-	created, err := d.client.ContainerCreate(context.Background(), &container.Config{
-		Image: d.image, Cmd: append([]string{"gen", "-name", name}, args...),
-		Labels: map[string]string{testLabel: name},
-	}, host, nil, nil, "")
+	return d.make("", &container.Config{
+		Cmd: append([]string{"gen", "-name", name}, args...), Labels: map[string]string{testLabel: name},
+	}, host)
+}
+
+// make makes a container of the generator's image that is removed with the test;
+// without a name the engine gives it one. It has no network: there the engine is
+// told of each start and end, and before 20.10.27 it can lock itself up for good
+// when they come at the same time (moby/moby#46661).
+func (d *docker) make(name string, config *container.Config, host *container.HostConfig) (id string) {
+	d.t.Helper()
+	config.Image, config.NetworkDisabled = d.image, true
+	created, err := d.client.ContainerCreate(context.Background(), config, host, nil, nil, name)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	removeLater(d.t, d, created.ID)
-	return created.ID
-}
-
-// removeLater removes a container when the test ends.
-func removeLater(t testing.TB, d *docker, id string) {
-	t.Cleanup(func() {
+	d.t.Cleanup(func() {
 		// Containers made with --rm are gone.
-		_ = d.client.ContainerRemove(context.Background(), id, container.RemoveOptions{Force: true})
+		_ = d.client.ContainerRemove(context.Background(), created.ID, container.RemoveOptions{Force: true})
 	})
+	return created.ID
 }
 
 func (d *docker) start(id string) {

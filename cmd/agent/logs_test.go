@@ -21,15 +21,10 @@ import (
 func (d *docker) echo(name string, lines int) (id, containerName string) {
 	d.t.Helper()
 	name = fmt.Sprintf("%s-%d", name, os.Getpid())
-	created, err := d.client.ContainerCreate(context.Background(), &container.Config{
-		Image: d.image, Cmd: []string{"gen", "-name", name, "-lines", fmt.Sprint(lines), "-stderr-every", "2"},
+	return d.make(name, &container.Config{
+		Cmd: []string{"gen", "-name", name, "-lines", fmt.Sprint(lines), "-stderr-every", "2"},
 		Env: []string{"PASSWORD=hunter2"}, Labels: map[string]string{testLabel: name},
-	}, jsonFile(nil), nil, nil, name)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	removeLater(d.t, d, created.ID)
-	return created.ID, name
+	}, jsonFile(nil)), name
 }
 
 // open starts to read a stream, which ends with the test.

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -105,16 +104,11 @@ func TestMultilineOfContainers(t *testing.T) {
 			if driver == "json-file" {
 				host.LogConfig.Config = map[string]string{"max-size": "25k", "max-file": "4"}
 			}
-			created, err := d.client.ContainerCreate(context.Background(), &container.Config{
-				Image: d.image, Cmd: []string{"say", "-times", fmt.Sprint(rounds), "-pause", "1ms", "-behind", "7", "-hold", "10m"},
+			all = append(all, d.make(name, &container.Config{
+				Cmd:    []string{"say", "-times", fmt.Sprint(rounds), "-pause", "1ms", "-behind", "7", "-hold", "10m"},
 				Env:    []string{"TEXT=" + strings.Join(messages, "\n")},
 				Labels: map[string]string{testLabel: "traces-", "tallyman.multiline": preset},
-			}, host, nil, nil, name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			removeLater(t, d, created.ID)
-			all = append(all, created.ID)
+			}, host))
 		}
 	}
 	for _, id := range all {

@@ -97,8 +97,8 @@ func (g *rig) importGenerator() string {
 func (g *rig) create(driver string, options map[string]string, tty bool, args ...string) string {
 	g.t.Helper()
 	made, err := g.api.ContainerCreate(g.t.Context(),
-		&container.Config{Image: g.image, Entrypoint: []string{"/tallybench", "gen"}, Cmd: args, Tty: tty},
-		&container.HostConfig{LogConfig: container.LogConfig{Type: driver, Config: options}, NetworkMode: "none"}, nil, nil, "")
+		&container.Config{Image: g.image, Entrypoint: []string{"/tallybench", "gen"}, Cmd: args, Tty: tty, NetworkDisabled: true},
+		&container.HostConfig{LogConfig: container.LogConfig{Type: driver, Config: options}}, nil, nil, "")
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -101,8 +101,8 @@ func TestRealLogs(t *testing.T) {
 	t.Cleanup(func() { _ = api.Close() })
 	imageName := importProgram(t, api)
 	run := func(driver string) string {
-		made, err := api.ContainerCreate(t.Context(), &container.Config{Image: imageName, Entrypoint: []string{"/program"}},
-			&container.HostConfig{LogConfig: container.LogConfig{Type: driver}, NetworkMode: "none"}, nil, nil, "")
+		made, err := api.ContainerCreate(t.Context(), &container.Config{Image: imageName, Entrypoint: []string{"/program"}, NetworkDisabled: true},
+			&container.HostConfig{LogConfig: container.LogConfig{Type: driver}}, nil, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
