@@ -175,6 +175,11 @@ func (f *follower) read(l *followed) {
 		// At its end it tells io.EOF, and other errors show as lines that are missing.
 		n, _ = l.file.ReadAt(f.block, l.off)
 		rest := f.block[:n]
+		if n == len(f.block) && bytes.IndexByte(rest, '\n') < 0 {
+			f.block = make([]byte, 2*n)
+			n = len(f.block)
+			continue
+		}
 		for end := bytes.IndexByte(rest, '\n'); end >= 0; end = bytes.IndexByte(rest, '\n') {
 			f.out = append(f.out, floorHeader...)
 			f.out = appendLog(f.out, rest[:end])

@@ -83,6 +83,9 @@ func TestFloorFollows(t *testing.T) {
 			rotate(i % 2)
 		}
 	}
+	long := strings.Repeat("long ", 1<<17)
+	put(logs[0], `{"log":"`+long+`\n"}`+"\n")
+	want(long)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)

@@ -135,3 +135,19 @@ func TestNewLogSeenLate(t *testing.T) {
 		}
 	})
 }
+
+// A container may come in the moment in which the kernel drops notices.
+func TestNewLogIsKeptAfterAnOverflow(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	w.line("first", record.Stdout)
+	changes := map[*Log]change{}
+	root.overflow(changes)
+	l := opened(t, root, w.id)
+	w.rotate()
+	w.line("second", record.Stdout)
+	l.look()
+	if n := l.generations(); n != 2 {
+		t.Fatalf("%d generations are kept, want 2", n)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -254,7 +253,7 @@ func (r *Root) overflow(changes map[*Log]change) {
 	}
 	for _, entry := range entries {
 		if entry.IsDir() && len(entry.Name()) == idLen {
-			r.open(filepath.Base(entry.Name()), false)
+			r.open(entry.Name(), true) // If it is not known it has come since.
 		}
 	}
 }

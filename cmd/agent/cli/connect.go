@@ -43,7 +43,8 @@ type session struct {
 }
 
 // agent finds the running agent: where --addr says or else at its socket, then at
-// its address. path is what is asked for to see whether it is there.
+// its address. path is what is asked for to see whether it is there. Where none
+// answers at all the error is an UnreachableError.
 func (c *command) agent(ctx context.Context, path string) (*session, error) {
 	if c.ca != "" {
 		if !strings.HasPrefix(c.Addr, "https://") {
@@ -51,15 +52,21 @@ func (c *command) agent(ctx context.Context, path string) (*session, error) {
 		}
 		c.CA = c.ca
 	}
+	var status statusError
 	if c.Addr != "" {
 		s, err := c.dial(c.Addr)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.check(ctx, path); err != nil {
-			return nil, UnreachableError{fmt.Errorf("asking the agent, which --addr says is at %s: %w", s.at, advise(err))}
+		err = s.check(ctx, path)
+		if err == nil {
+			return s, nil
 		}
-		return s, nil
+		err = fmt.Errorf("asking the agent, which --addr says is at %s: %w", s.at, advise(err))
+		if errors.As(err, &status) {
+			return nil, err
+		}
+		return nil, UnreachableError{err}
 	}
 	var failed []error
 	for _, addr := range []string{"unix://" + filepath.Join(c.StateDir, SocketName), c.Listen} {
@@ -71,7 +78,6 @@ func (c *command) agent(ctx context.Context, path string) (*session, error) {
 		if err == nil {
 			return s, nil
 		}
-		var status statusError
 		if errors.As(err, &status) {
 			return nil, fmt.Errorf("asking the agent at %s: %w", addr, err)
 		}

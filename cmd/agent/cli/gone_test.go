@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -45,5 +46,23 @@ func TestAgentGoes(t *testing.T) {
 	var answer any
 	if err := s.fetch(t.Context(), "/api/v1/tally", &answer); !errors.As(err, &unreachable) {
 		t.Errorf("half an answer is the error %v", err)
+	}
+}
+
+// TestAgentRefuses: an agent that refuses what it is asked does answer.
+func TestAgentRefuses(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	refused := &command{Config: Config{Addr: server.URL}}
+	_, err := refused.agent(t.Context(), hostPath)
+	var unreachable UnreachableError
+	if err == nil || errors.As(err, &unreachable) || !strings.Contains(err.Error(), "who are you?") {
+		t.Errorf("the error is %v", err)
+	}
+	server.Close()
+	if _, err := refused.agent(t.Context(), hostPath); !errors.As(err, &unreachable) {
+		t.Errorf("where no agent is the error is %v", err)
 	}
 }

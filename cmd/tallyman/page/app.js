@@ -279,8 +279,11 @@ async function fillRecent(ids) {
 function showHost() {
 	const { host, problem } = store;
 	const banner = $('banner');
-	banner.hidden = !problem;
 	setText(banner, problem);
+	if (banner.hidden !== !problem) {
+		banner.hidden = !problem;
+		view?.list?.settle();
+	}
 	if (!host) return;
 	setText($('host'), host.name);
 	const down = store.routes.filter((r) => r.down).length;
@@ -593,7 +596,7 @@ class LineList {
 		on(this.pane, 'scroll', () => this.scrolled(), { passive: true });
 		on(this.pane, 'wheel', (e) => { if (e.deltaY < 0) this.stay(); }, { passive: true });
 		on(this.rows, 'click', (e) => this.clicked(e));
-		this.observer = new ResizeObserver(() => { if (this.following) this.toEnd(); });
+		this.observer = new ResizeObserver(() => this.settle());
 		this.observer.observe(this.pane);
 	}
 
@@ -735,15 +738,19 @@ class LineList {
 		const { low, high } = this;
 		this.window(0, 0);
 		this.window(low, high);
-		if (this.following) this.toEnd();
+		this.settle();
 	}
 
-	atEnd() { return this.pane.scrollHeight - this.pane.scrollTop - this.pane.clientHeight < 8; }
+	atEnd(margin = 8) { return this.pane.scrollHeight - this.pane.scrollTop - this.pane.clientHeight < margin; }
 
 	toEnd() {
 		this.pane.scrollTop = this.pane.scrollHeight;
 		this.end = this.pane.scrollTop;
 	}
+
+	// settle is called whenever the pane has another height: a moment later it may have the old one
+	// again, but have been moved by the browser, as if by the reader.
+	settle() { if (this.following) this.toEnd(); }
 
 	scrolled() {
 		if (this.following) {
@@ -754,7 +761,7 @@ class LineList {
 		if (this.pane.scrollTop < 200) {
 			if (this.low > 0) this.extend(-1, STEP_ROWS);
 			else this.owner.reach(-1);
-		} else if (this.pane.scrollHeight - this.pane.scrollTop - this.pane.clientHeight < 200) {
+		} else if (this.atEnd(200)) {
 			if (this.high < this.entries.length) this.extend(1, STEP_ROWS);
 			else if (this.atEnd()) this.owner.reach(1);
 		}
@@ -774,7 +781,6 @@ class LineList {
 		this.missed = 0;
 		this.dropOld();
 		this.draw();
-		this.owner.showState();
 		return true;
 	}
 
@@ -1347,12 +1353,12 @@ class Routes {
 	cards = new Map();
 
 	constructor() {
-		this.list = h('div.routes');
+		this.grid = h('div.routes');
 		this.empty = h('div.empty', { hidden: true });
 		this.element = h('div.page',
 			h('h1', { tabindex: '-1' }, 'Routes'),
 			h('p.hint.lead', 'Where lines go, and what became of each that was read: read = delivered + filtered + dropped + in flight.'),
-			this.list, this.empty);
+			this.grid, this.empty);
 	}
 
 	update() {}
@@ -1365,13 +1371,13 @@ class Routes {
 			this.empty.append(h('p', 'There is no route: lines are only shown here. A route is an argument of the agent, such as'),
 				h('pre', 'tallyman syslog+tls://logs.example.com:6514'));
 		}
-		arrange(this.list, store.routes.map((route) => this.card(route)));
+		arrange(this.grid, store.routes.map((route) => this.card(route)));
 		this.tell();
 	}
 
 	// tell fills the tables of containers while one of them is open.
 	async tell() {
-		if (!this.list.querySelector('[open]')) return;
+		if (!this.grid.querySelector('[open]')) return;
 		try {
 			for (const { identity, route, containers } of (await get('tally')).routes) {
 				this.cards.get(identity || route)?.querySelector('tbody').replaceChildren(...(containers ?? []).map((c) => h('tr', h('th', { scope: 'row' }, c.name),
@@ -1521,6 +1527,7 @@ class Logs {
 	tell(text) {
 		this.note.hidden = !text;
 		setText(this.note, text);
+		this.list.settle();
 		if (text) say(text);
 	}
 
@@ -1692,10 +1699,11 @@ class Logs {
 		try {
 			const since = this.list.entries.at(-1)?.time ?? this.params.at;
 			const from = Date.parse(since);
-			for (let stretch = 100; ; stretch *= 8) {
-				const now = from + stretch > Date.now();
-				const page = await get('logs', { ...this.selector(), since, until: new Date(from + stretch).toISOString(), limit: 5000 }, signal);
-				if (this.list.insert(page.lines.map(entryOf), 1) > 100 || now) break;
+			for (let stretch = 100; ;) {
+				const { lines } = await get('logs', { ...this.selector(), since, until: new Date(from + stretch).toISOString(), limit: 5000 }, signal);
+				if (lines.length > 4999 && stretch > 1) stretch = stretch >> 3 || 1;
+				else if (this.list.insert(lines.map(entryOf), 1) > 100 || from + stretch > Date.now()) break;
+				else stretch *= 8;
 			}
 		} catch (error) {
 			if (!signal.aborted) this.tell(`Newer lines cannot be read: ${error.message}`);

@@ -62,13 +62,19 @@ func newBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// open shows an address in a new tab of the browser.
+// open shows an address in a new tab of the browser. The test fails if the page
+// complains.
 func open(t *testing.T, browser context.Context, address string, before ...chromedp.Action) *tab {
 	t.Helper()
 	// The library logs events that are newer than itself; what fails is returned too.
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(cancel)
 	p := &tab{t: t, ctx: ctx}
+	t.Cleanup(func() {
+		cancel()
+		for _, problem := range p.complaints() {
+			t.Errorf("the page complains: %s", problem)
+		}
+	})
 	chromedp.ListenTarget(ctx, func(event any) {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -172,10 +172,6 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// goOn presses what leads back to the newest lines, where the page has paused: the
-// banner that comes and goes with the agent may have moved the pane.
-const goOn = `document.querySelector('.jump:not([hidden])')?.click() || `
-
 // A page that has shown no line yet misses none when the connection breaks.
 func TestRestartBeforeTheFirstLine(t *testing.T) {
 	browser := newBrowser(t)
@@ -186,7 +182,7 @@ func TestRestartBeforeTheFirstLine(t *testing.T) {
 	want := a.write("redis", "stdout", "info", slices.Repeat([]string{"meanwhile"}, 40)...)
 	p.wait(`document.querySelector('.pane').dataset.state === 'lost'`)
 	a.start()
-	p.wait(goOn + `document.querySelectorAll('.line').length >= 40`)
+	p.wait(`document.querySelectorAll('.line').length >= 40`)
 	if got := eval[[]string](p, `[...document.querySelectorAll('.line')].map((e) => e.dataset.cursor)`); !slices.Equal(got, want) {
 		t.Errorf("the page shows %d lines, want the %d that were written, each once", len(got), len(want))
 	}
@@ -206,9 +202,9 @@ func TestRestartOfTheAgent(t *testing.T) {
 	want = append(want, a.write("redis", "stdout", "info", slices.Repeat([]string{"meanwhile"}, 40)...)...)
 	p.wait(`document.querySelector('.pane').dataset.state === 'lost' && !document.querySelector('#banner').hidden`)
 	a.start()
-	p.wait(goOn + `document.querySelectorAll('.line').length === 80`)
+	p.wait(`document.querySelectorAll('.line').length === 80`)
 	want = append(want, a.write("redis", "stdout", "info", slices.Repeat([]string{"after"}, 40)...)...)
-	p.wait(goOn + `document.querySelectorAll('.line').length >= 120`)
+	p.wait(`document.querySelectorAll('.line').length >= 120`)
 	got := eval[[]string](p, `[...document.querySelectorAll('.line')].map((e) => e.dataset.cursor)`)
 	if !slices.Equal(got, want) {
 		t.Errorf("the page shows %d lines, want the %d that were written, each once", len(got), len(want))
