@@ -257,8 +257,16 @@ func TestOutageAcrossAKill(t *testing.T) {
 		}
 		return true
 	})
+	// What is rotated away while no agent runs is lost, and how long that is nobody
+	// knows on a busy machine.
+	for _, id := range ids {
+		d.pause(id)
+	}
 	p.kill()
 	p = startReady(t, state, uri)
+	for _, id := range ids {
+		d.unpause(id)
+	}
 	// Blackholed: connections are accepted and never read.
 	sink.Pause()
 	if err := sink.Accept(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 
@@ -249,6 +250,23 @@ func (d *docker) make(name string, config *container.Config, host *container.Hos
 func (d *docker) start(id string) {
 	d.t.Helper()
 	if err := d.client.ContainerStart(context.Background(), id, container.StartOptions{}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// pause freezes a container, so that it writes nothing. One that has ended writes
+// nothing either.
+func (d *docker) pause(id string) {
+	d.t.Helper()
+	if err := d.client.ContainerPause(context.Background(), id); err != nil && !errdefs.IsConflict(err) {
+		d.t.Fatal(err)
+	}
+}
+
+// unpause is the end of pause.
+func (d *docker) unpause(id string) {
+	d.t.Helper()
+	if err := d.client.ContainerUnpause(context.Background(), id); err != nil && !errdefs.IsConflict(err) && !errdefs.IsInternal(err) {
 		d.t.Fatal(err)
 	}
 }

@@ -102,7 +102,7 @@ func TestMultilineOfContainers(t *testing.T) {
 			}
 			host := &container.HostConfig{LogConfig: container.LogConfig{Type: driver}}
 			if driver == "json-file" {
-				host.LogConfig.Config = map[string]string{"max-size": "25k", "max-file": "4"}
+				host.LogConfig.Config = map[string]string{"max-size": "25k", "max-file": "40"}
 			}
 			all = append(all, d.make(name, &container.Config{
 				Cmd:    []string{"say", "-times", fmt.Sprint(rounds), "-pause", "1ms", "-behind", "7", "-hold", "10m"},

@@ -49,7 +49,7 @@ func TestStateFolderFails(t *testing.T) {
 			lines := func(i int) {
 				t.Helper()
 				sink.Expect(fmt.Sprint(prefix, i), "1", 3000)
-				d.run(fmt.Sprint(prefix, i), logOptions{"max-size": "100k", "max-file": "6"}, "-lines", "3000", "-rate", "3000")
+				d.run(fmt.Sprint(prefix, i), logOptions{"max-size": "100k", "max-file": "9"}, "-lines", "3000", "-rate", "3000")
 				wantExact(t, "with a state folder that is "+name, wantComplete(t, sink))
 			}
 			lines(0)

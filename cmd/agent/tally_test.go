@@ -129,17 +129,13 @@ func TestRotatedAwayWhileDown(t *testing.T) {
 	id := d.run("away-0", logOptions{"max-size": "100k", "max-file": "2"},
 		"-lines", fmt.Sprint(lines), "-burst", fmt.Sprint(before), "-wait", "1ms", "-rate", "1000")
 	p.eventually("the first lines have come", func() bool { return sink.Lines() >= before })
-	if err := d.client.ContainerPause(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
+	d.pause(id)
 	p.eventually("a position is saved", func() bool {
 		saved, err := os.ReadFile(filepath.Join(state, "positions.json"))
 		return err == nil && bytes.Contains(saved, []byte(id))
 	})
 	p.kill()
-	if err := d.client.ContainerUnpause(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
+	d.unpause(id)
 	waitStopped(t.Context(), t, d, id)
 	p = startReady(t, state, uri)
 	p.eventually("all that is left is settled", func() bool {
@@ -181,10 +177,10 @@ func TestSpoolBudget(t *testing.T) {
 	p := startReady(t, t.TempDir(), "--spool-max=16MiB", "syslog+tcp://"+sink.Address()+"?"+filterLabel("budget-"))
 	// No faster than an agent on a busy machine looks: a file that is gone before
 	// it was seen is no matter of the budget.
-	rotate := logOptions{"max-size": "2m", "max-file": "4"}
+	rotate := logOptions{"max-size": "4m", "max-file": "4"}
 	const lines = 30_000
 	big := d.run("budget-big", rotate, "-lines", fmt.Sprint(lines), "-size", "1000", "-rate", "5000")
-	small := d.run("budget-small", logOptions{"max-size": "100k", "max-file": "4"}, "-lines", "2000", "-rate", "1000")
+	small := d.run("budget-small", logOptions{"max-size": "100k", "max-file": "8"}, "-lines", "2000", "-rate", "1000")
 	for _, id := range []string{big, small} {
 		waitStopped(t.Context(), t, d, id)
 		if err := d.client.ContainerRemove(t.Context(), id, container.RemoveOptions{}); err != nil {
