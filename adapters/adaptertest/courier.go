@@ -49,6 +49,8 @@ type courier struct {
 	t        *testing.T
 	adapter  adapters.Adapter
 	patience time.Duration
+	// pause is how long a done function takes.
+	pause time.Duration
 
 	mu sync.Mutex
 	// All below is guarded by mu.
@@ -95,6 +97,7 @@ func (c *courier) send(ctx context.Context, b *record.Batch) *parcel {
 	c.open++
 	c.mu.Unlock()
 	c.adapter.Send(ctx, b, func(err error) {
+		time.Sleep(c.pause)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		p.calls++

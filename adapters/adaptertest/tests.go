@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"tallyman/adapters"
 	"tallyman/collector/record"
@@ -183,6 +184,7 @@ func testFlush(t *testing.T, s *Suite) {
 func testCloseDelivers(t *testing.T, s *Suite) {
 	server := s.Start(t, Serves)
 	c := newCourier(t, s, server.Address())
+	c.pause = 20 * time.Millisecond // Close waits for whoever is being told, too.
 	first := c.send(t.Context(), NewBatch(Containers(1)[0], []byte("one"), []byte("two")))
 	second := c.send(t.Context(), NewBatch(Containers(1)[0], []byte("three")))
 	if err := c.adapter.Close(t.Context()); err != nil {

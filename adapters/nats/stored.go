@@ -26,6 +26,8 @@ type stored struct {
 	// absences are of the route; nil where lines wait for a stream.
 	absences *absences
 	running  sync.WaitGroup
+	// telling counts the batches that have landed and are being told of.
+	telling sync.WaitGroup
 	// landed is scratch of the goroutine that reads.
 	landed []*voyage
 
@@ -141,8 +143,14 @@ func (p *stored) send(b *record.Batch, done func(error)) {
 	landed := p.landVoyageLocked(v)
 	p.mu.Unlock()
 	if landed {
-		done(verdict(v.rejects))
+		p.tell(v)
 	}
+}
+
+// tell tells of a batch that has landed.
+func (p *stored) tell(v *voyage) {
+	v.done(verdict(v.rejects))
+	p.telling.Done()
 }
 
 // mostReserved is how many messages get their numbers at a time: many, so that the
@@ -192,7 +200,7 @@ func (p *stored) take(numbers []uint64) {
 	p.mu.Unlock()
 	// Nobody else uses landed, and nobody else settles a voyage that has landed.
 	for _, v := range p.landed {
-		v.done(verdict(v.rejects))
+		p.tell(v)
 	}
 	clear(p.landed)
 	p.landed = p.landed[:0]
@@ -237,7 +245,7 @@ func (p *stored) settle(number uint64, reject *adapters.Reject) {
 	landed := p.settleLocked(number, reject)
 	p.mu.Unlock()
 	if landed != nil {
-		landed.done(verdict(landed.rejects))
+		p.tell(landed)
 	}
 }
 
@@ -273,7 +281,7 @@ func (p *stored) settleLocked(number uint64, reject *adapters.Reject) *voyage {
 }
 
 // landVoyageLocked takes a batch out of those that are in flight when all of it
-// is answered, and reports whether it was.
+// is answered, and reports whether it was: the caller then calls tell.
 func (p *stored) landVoyageLocked(v *voyage) bool {
 	if p.err != nil || !v.sent || v.left > 0 {
 		return false
@@ -289,6 +297,7 @@ func (p *stored) landVoyageLocked(v *voyage) bool {
 		}
 	}
 	v.sortRejects()
+	p.telling.Add(1)
 	return true
 }
 
@@ -308,7 +317,7 @@ func (p *stored) deny(subject string, err error) {
 	}
 	p.mu.Unlock()
 	if landed != nil {
-		landed.done(verdict(landed.rejects))
+		p.tell(landed)
 	}
 }
 
@@ -379,4 +388,5 @@ func (p *stored) close() {
 	p.link.close()
 	p.running.Wait()
 	<-p.told
+	p.telling.Wait()
 }
