@@ -86,6 +86,33 @@ func TestPaths(t *testing.T) {
 	hostile("{name}", "{name}")
 	hostile(strings.Repeat("x", 500), strings.Repeat("x", 100))
 	hostile(strings.Repeat("世", 100), strings.Repeat("世", 33))
+
+	// Those that stand in one name share its length.
+	long := strings.Repeat("x", 500)
+	hog := &record.Container{ID: long, Name: long, Labels: map[string]string{
+		"com.docker.compose.project": long, "com.docker.compose.service": long,
+	}}
+	f("/{project}/{service}/{name}", hog, "/"+long[:100]+"/"+long[:100]+"/"+long[:100])
+	f("/{project}-{service}-{name}.log", hog, "/"+long[:69]+"-"+long[:69]+"-"+long[:69]+".log")
+	f("/"+long[:50]+"/{service}.{id}.{stream}", hog, "/"+long[:50]+"/"+long[:100]+"."+long[:12]+".stderr")
+}
+
+// No container has a name with which its file, or what its rotation makes, cannot
+// be made: it would hold up the lines of all others.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("x", 500)
+	hog := &record.Container{ID: long, Name: long, Labels: map[string]string{
+		"com.docker.compose.project": long, "com.docker.compose.service": long,
+	}}
+	path := filepath.Join(t.TempDir(), "{project}-{service}-{name}.{stream}.log")
+	a := newTest(t, path, map[string]string{"max_size": "10", "compress": "true"})
+	for range 3 {
+		mustSend(t, a, hog, "0123456789")
+	}
+	eventually(t, "the rotated files are compressed", func() bool {
+		names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"+compressed))
+		return err == nil && len(names) == 2
+	})
 }
 
 // Whatever a container is called, its file lies in its folder.
@@ -94,7 +121,7 @@ func FuzzClean(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got := clean(text)
+		got := clean(text, maxValue)
 		path := "/log/" + got
 		if filepath.Dir(path) != "/log" || filepath.Clean(path) != path || strings.ContainsAny(got, "/\x00\n@") ||
 			len(got) > 2*maxValue {
@@ -116,6 +143,8 @@ func TestBadConfig(t *testing.T) {
 	f("/log/{nam}.log", nil, "unknown placeholder {nam}; known are {name}, {id}, {project}, {service}, {stream}")
 	f("/log/{name", nil, "unknown placeholder {name}")
 	f("/log/name}", nil, "a brace is closed that was not opened")
+	f("/log/"+strings.Repeat("x", 214), nil, "a name in it may have 213 bytes")
+	f("/log/"+strings.Repeat("x", 198)+"{name}", nil, "the text of each placeholder 16 of them")
 	f("/x", map[string]string{"max_size": "many"}, `bad value "many" of option "max_size"; it is a size such as`)
 	f("/x", map[string]string{"max_size": "-1"}, `bad value "-1" of option "max_size"`)
 	f("/x", map[string]string{"max_age": "1s"}, `bad value "1s" of option "max_age"; it is a duration of a minute or more`)

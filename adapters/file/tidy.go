@@ -29,11 +29,13 @@ const (
 func backupName(path string, now time.Time) (string, error) {
 	for ; ; now = now.Add(time.Microsecond) {
 		name := path + string(backupMark) + now.UTC().Format(backupTime)
-		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
 			if _, err = os.Lstat(name + compressed); errors.Is(err, fs.ErrNotExist) {
 				return name, nil
 			}
-		} else if err != nil {
+		}
+		if err != nil {
 			return "", fmt.Errorf("looking for a name: %w", err)
 		}
 	}
