@@ -53,7 +53,8 @@ func TestBadOptions(t *testing.T) {
 	f("http", options{"header.A b": "c"}, `"header.A b"`)
 	f("http", options{"header.content-length": "1"}, `"header.content-length"`)
 	f("http", options{"header.A": "secret\n"}, `"header.A"`, "control character")
-	for _, name := range []string{"a b", "id", "_id", "level", "ü", strings.Repeat("x", 256)} {
+	f("udp", options{"field.site": "a", "field._site": "b"}, `the field "_site" is given twice`)
+	for _, name := range []string{"a b", "id", "_id", "level", "ü", "*", strings.Repeat("x", 256)} {
 		f("udp", options{"field." + name: "x"}, "field.")
 	}
 	f("https", options{"tls.ca": "/does/not/exist"}, "/does/not/exist")

@@ -168,12 +168,15 @@ func staticFields(options map[string]string, prefix string) (map[string]string, 
 	static := make(map[string]string)
 	for option, value := range options {
 		name, ok := strings.CutPrefix(option, prefix)
-		if !ok || name == "*" {
+		if !ok {
 			continue
 		}
 		if legal := fieldName(name); strings.TrimPrefix(legal, "_") != strings.TrimPrefix(name, "_") {
 			return nil, fmt.Errorf("bad name of option %q: a field's name has letters, digits, dots, dashes and "+
 				"underscores, at most %d, and is not one of Graylog's own", option, maxName)
+		}
+		if _, twice := static[fieldName(name)]; twice {
+			return nil, fmt.Errorf("the field %q is given twice", fieldName(name))
 		}
 		static[fieldName(name)] = value
 	}
