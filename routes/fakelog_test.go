@@ -238,7 +238,9 @@ func (r *fakeReader) Next(b *record.Batch) error {
 			from := len(block)
 			block = append(block, e.text...)
 			lines = append(lines, e.text)
-			b.Records = append(b.Records, record.Record{Time: cmp.Or(int64(e.at), l.timeOf(r.at)), Line: block[from:], Stream: e.stream})
+			b.Records = append(b.Records, record.Record{
+				Time: cmp.Or(int64(e.at), l.timeOf(r.at)), Line: block[from:], Stream: e.stream, Resume: int64(r.at) + 1,
+			})
 		}
 		r.at++
 	}

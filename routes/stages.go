@@ -28,10 +28,13 @@ type limiter struct {
 type message struct {
 	multiline.Group
 	// own are the lines of the batch that is being read, by their place in it;
-	// carried those of flights before. read is when the last was read.
+	// carried those of flights before. read is when the last was read, resume and
+	// skip are its place in the log.
 	own     []uint32
 	carried []carry
 	read    time.Time
+	resume  int64
+	skip    uint32
 }
 
 // stages do with the lines of one container what the plan says. They belong to
@@ -154,7 +157,7 @@ func (s *stages) join(rec *record.Record, place uint32, now time.Time) {
 	}
 	g.Add(step, s.multiline.Separator, rec.Line, rec.Time, rec.Cut)
 	g.own = append(g.own, place)
-	g.read = now
+	g.read, g.resume, g.skip = now, rec.Resume, rec.Skip
 	s.manifest.slots = append(s.manifest.slots, slotHeld)
 	if step.Ends {
 		s.complete(rec.Stream)
@@ -164,7 +167,9 @@ func (s *stages) join(rec *record.Record, place uint32, now time.Time) {
 // complete judges a stream's message, and all of its lines with it.
 func (s *stages) complete(stream record.Stream) {
 	g := &s.messages[stream]
-	rec := record.Record{Time: g.Time, Stream: stream, Cut: g.Cut}
+	// The place tells it from a message of the same time, and from one that has
+	// more lines when they are read again.
+	rec := record.Record{Time: g.Time, Stream: stream, Cut: g.Cut, Resume: g.resume, Skip: g.skip}
 	n := int64(g.Lines())
 	rec.Line, s.text = g.Take(s.text)
 	slot := s.judge(&rec, n)

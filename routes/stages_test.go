@@ -283,3 +283,38 @@ func TestMultilineTimes(t *testing.T) {
 		}
 	})
 }
+
+// TestMultilinePlaces: a message has the place of its last line, by which
+// JetStream tells it from others of the same time.
+func TestMultilinePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &places{}
+		table := newTable(t, routes.TableConfig{}, map[string]adapters.Adapter{uri + "?multiline=^A": a})
+		l := newLog(t, newContainer("c"))
+		l.block = 3
+		for _, text := range []string{"A", "b", "A", "A", "b", "b", "A"} {
+			l.add(entry{text: text, at: time.Hour})
+		}
+		l.add(entry{text: "A", at: time.Hour, stream: record.Stderr})
+		table.Found(l)
+		stop := run(t, table)
+		time.Sleep(time.Minute)
+		stop()
+		if want := []int64{2, 3, 6, 7, 8}; !slices.Equal(a.at, want) {
+			t.Errorf("the places are %v, want %v", a.at, want)
+		}
+	})
+}
+
+// places keeps the place of every record.
+type places struct {
+	catcher
+	at []int64
+}
+
+func (a *places) Send(_ context.Context, b *record.Batch, done func(error)) {
+	for i := range b.Records {
+		a.at = append(a.at, b.Records[i].Resume)
+	}
+	done(nil)
+}
