@@ -187,6 +187,36 @@ func TestStreamWaits(t *testing.T) {
 	retried(t, sendAll(t, a, []string{"one"})[0], "no acknowledgement of JetStream")
 }
 
+// Who answers one message after the other is not given up, however long all of
+// them take: neither for those that wait for their turn, nor because there is one
+// in flight at each look.
+func TestSlowAnswers(t *testing.T) {
+	s := startServer(t, nil)
+	conn := connectTo(t, s)
+	slow, err := conn.Subscribe("slow", func(m *natsgo.Msg) {
+		time.Sleep(40 * time.Millisecond)
+		_ = m.Respond([]byte(`{"stream":"LOGS","seq":1}`))
+	})
+	if err != nil || conn.Flush() != nil {
+		t.Fatal("subscribing")
+	}
+	defer func() { _ = slow.Unsubscribe() }()
+	lines := make([]string, 30)
+	for i := range lines {
+		lines[i] = fmt.Sprint("line ", i)
+	}
+	for _, window := range []string{"1", "4096"} {
+		a := open(t, resolve(t, "tcp", address(s), map[string]string{
+			"jetstream": "true", "subject": "slow", "ack_timeout": "500ms", "window": window,
+		}))
+		for i, err := range sendAll(t, a, lines, []string{"last"}) {
+			if err != nil {
+				t.Errorf("window %s, batch %d: %v", window, i, err)
+			}
+		}
+	}
+}
+
 // impatient makes an adapter that asks after a stream soon.
 func impatient(t *testing.T, c adapters.Config) adapters.Adapter {
 	t.Helper()

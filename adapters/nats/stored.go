@@ -139,8 +139,12 @@ func (p *stored) send(b *record.Batch, done func(error)) {
 		}
 	}
 	p.mu.Lock()
-	v.sent = true
-	landed := p.landVoyageLocked(v)
+	landed := false
+	// Once the session has failed, v is of whoever failed it.
+	if p.err == nil {
+		v.sent = true
+		landed = p.landVoyageLocked(v)
+	}
 	p.mu.Unlock()
 	if landed {
 		p.tell(v)
@@ -324,8 +328,9 @@ func (p *stored) deny(subject string, err error) {
 // looks is how often within the timeout it is looked whether answers come.
 const looks = 8
 
-// watch fails the session when no message of a batch was answered for the
-// length of the timeout.
+// watch fails the session when no message of the oldest batch was answered for
+// the length of the timeout. Those behind it wait for their turn, which on a slow
+// line may be longer than that; what is never answered comes to be the oldest.
 func (p *stored) watch() {
 	tick := time.NewTicker(p.timeout / looks)
 	defer tick.Stop()
@@ -345,16 +350,19 @@ func (p *stored) watch() {
 func (p *stored) stalled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, v := range p.open {
-		if v.left == 0 || v.left != v.seen {
-			v.seen, v.idle = v.left, 0
-			continue
-		}
-		if v.idle++; v.idle >= looks {
-			return true
-		}
+	if len(p.open) == 0 {
+		return false
 	}
-	return false
+	v := p.open[0]
+	// A small window may have as many messages in flight at each look, and others
+	// each time.
+	answered := len(v.messages) - v.left
+	if v.left == 0 || answered != v.seen {
+		v.seen, v.idle = answered, 0
+		return false
+	}
+	v.idle++
+	return v.idle >= looks
 }
 
 // flush writes what is gathered. Every message is answered by itself.

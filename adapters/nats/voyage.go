@@ -20,7 +20,7 @@ type voyage struct {
 	sent bool
 	// rejects are in the order of the answers.
 	rejects []adapters.Reject
-	// seen is what left was at the last look, idle for how many looks.
+	// seen is how many were answered at the last look, idle for how many looks.
 	seen, idle int
 }
 
