@@ -44,7 +44,7 @@ func (a *unixAdapter) trySend(ctx context.Context, b *record.Batch, done func(er
 	}
 	message, err := a.datagram.datagram.Begin(ctx)
 	if err == nil {
-		a.datagram.send(b, message, done)
+		a.datagram.send(ctx, b, message, done)
 	}
 	return err
 }

@@ -114,6 +114,36 @@ func TestUnixSocketChangesItsKind(t *testing.T) {
 	}
 }
 
+// A daemon that takes its time is not given up, though a batch takes longer than a
+// write may.
+func TestSlowDaemon(t *testing.T) {
+	path := adaptertest.SocketPath(t)
+	server, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			if _, _, err := server.ReadFrom(buf); err != nil {
+				return
+			}
+			time.Sleep(4 * time.Millisecond)
+		}
+	}()
+	t.Cleanup(func() { _ = server.Close() })
+	a := newUnix(t, path)
+	result := make(chan error, 1)
+	b := adaptertest.NewBatch(adaptertest.Containers(1)[0], make([][]byte, 500)...)
+	a.Send(t.Context(), b, func(err error) { result <- err })
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A socket that takes neither kind is an error to try again after.
 func TestUnixSocketOfAnotherKind(t *testing.T) {
 	path := adaptertest.SocketPath(t)

@@ -151,16 +151,27 @@ func (a *datagramAdapter) Send(ctx context.Context, b *record.Batch, done func(e
 		done(err)
 		return
 	}
-	a.send(b, message, done)
+	a.send(ctx, b, message, done)
 }
 
+// atOnce is how many messages are sent under one deadline: the reader of a socket
+// that takes so many in time is slow, and not to be given up.
+const atOnce = 64
+
 // send sends a batch that has begun, with message for its memory.
-func (a *datagramAdapter) send(b *record.Batch, message []byte, done func(error)) {
+func (a *datagramAdapter) send(ctx context.Context, b *record.Batch, message []byte, done func(error)) {
 	a.encoder.Begin(b.Container)
 	var rejects []adapters.Reject
 	var failure error
 	for i := range b.Records {
 		var err error
+		if i > 0 && i%atOnce == 0 {
+			a.datagram.Keep(message)
+			if message, err = a.datagram.Begin(ctx); err != nil {
+				failure = adapters.Partial(i, err)
+				break
+			}
+		}
 		if message, err = a.encoder.Append(message[:0], &b.Records[i]); err != nil {
 			rejects = append(rejects, Reject(i, err))
 			continue
