@@ -3,6 +3,7 @@ package post
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -67,9 +68,9 @@ func newClient(c *Config, l limits) (*client, error) {
 	return result, nil
 }
 
-// connections returns the transport to use. It reads the files of TLS when it
-// makes one, so that renewed ones are found at the latest after the connection
-// with the old ones has failed.
+// connections returns the transport to use. It reads the authorities of TLS when
+// it makes one, so that renewed ones are found at the latest after the connection
+// with the old ones has failed, and the client's certificate at each handshake.
 func (c *client) connections() (*http.Transport, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,10 +91,27 @@ func (c *client) connections() (*http.Transport, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Where no name is set net/http takes that of the host it speaks to, which
+		// may be a proxy.
+		config.ServerName = c.tls.ServerName
+		if c.tls.CertFile != "" {
+			config.GetClientCertificate = c.certificate
+		}
 		t.TLSClientConfig = config
 	}
 	c.transport = t
 	return t, nil
+}
+
+// certificate reads the client's certificate. One that has run out may be answered
+// with a refusal of each request, and so without a failure that would have the
+// files read anew.
+func (c *client) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	config, err := c.tls.Config(c.url.Host)
+	if err != nil {
+		return nil, err
+	}
+	return &config.Certificates[0], nil
 }
 
 // drop forgets a transport that has failed.

@@ -1,14 +1,20 @@
 package post
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"tallyman/adapters/adaptertest"
@@ -95,6 +101,87 @@ func TestProxy(t *testing.T) {
 	if err := o.wait(t); err == nil {
 		t.Fatal("delivered through a proxy that is gone")
 	}
+}
+
+// A new connection presents the certificate that is in the files by then, also
+// when none has failed.
+func TestRenewedCertificate(t *testing.T) {
+	shown := make(chan string, 9)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown <- string(r.TLS.PeerCertificates[0].Raw)
+		w.Header().Set("Connection", "close")
+	}))
+	old, renewed := adaptertest.NewCertificates(t), adaptertest.NewCertificates(t)
+	s.TLS = old.Server.Clone()
+	s.TLS.ClientAuth = tls.RequireAnyClientCert
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	a := mustNew(t, config(t, s.URL, map[string]string{
+		"linger": "0s", "tls.ca": old.CAFile, "tls.cert": old.CertFile, "tls.key": old.KeyFile,
+	}))
+	f := func() string {
+		t.Helper()
+		if err := send(t, a, batch(1, "a")).wait(t); err != nil {
+			t.Fatal(err)
+		}
+		return <-shown
+	}
+	first := f()
+	if err := errors.Join(os.Rename(renewed.CertFile, old.CertFile), os.Rename(renewed.KeyFile, old.KeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	if f() == first {
+		t.Error("the old certificate is presented")
+	}
+}
+
+// A proxy that is spoken to over TLS has to bear its own name, and the server
+// behind it the server's.
+func TestSecureProxy(t *testing.T) {
+	target := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(target.Close)
+	authority := filepath.Join(t.TempDir(), "target.pem") // It vouches for example.com.
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: target.Certificate().Raw}
+	if err := os.WriteFile(authority, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Value
+	certificates := adaptertest.NewCertificates(t) // Those of localhost.
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.Method + " " + r.Host)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		server, err := net.Dial("tcp", target.Listener.Addr().String())
+		if err != nil {
+			return
+		}
+		defer func() { _ = server.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(conn, server) }()
+		_, _ = io.Copy(server, conn)
+	}))
+	proxy.TLS = certificates.Server.Clone()
+	proxy.StartTLS()
+	t.Cleanup(proxy.Close)
+	_, port, _ := net.SplitHostPort(proxy.Listener.Addr().String())
+	f := func(ca string, delivered bool) {
+		t.Helper()
+		a := mustNew(t, config(t, "https://example.com:443", map[string]string{
+			"proxy": "https://localhost:" + port, "tls.ca": ca, "tls.disable_system_roots": "true", "linger": "0s",
+		}))
+		if err := send(t, a, batch(1, "a")).wait(t); (err == nil) != delivered {
+			t.Errorf("delivered: %v", err)
+		}
+	}
+	f(certificates.CAFile+","+authority, true)
+	if got := asked.Load(); got != "CONNECT example.com:443" {
+		t.Errorf("the proxy was asked to %v", got)
+	}
+	f(certificates.CAFile, false)
+	f(authority, false)
 }
 
 // The answer may come, and the connection end, before the body was read.
