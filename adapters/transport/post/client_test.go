@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tallyman/adapters/adaptertest"
 )
@@ -101,6 +103,19 @@ func TestProxy(t *testing.T) {
 	if err := o.wait(t); err == nil {
 		t.Fatal("delivered through a proxy that is gone")
 	}
+}
+
+// A server is left alone for a minute at most, also when the clock is put back an
+// hour meanwhile.
+func TestLongestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := mustNew(t, config(t, "http://127.0.0.1:1", nil))
+		a.notBefore.Store(time.Now().Add(time.Hour).UnixNano())
+		begun := time.Now()
+		if err := a.pause(); err != nil || time.Since(begun) != maxPause {
+			t.Errorf("it waits %v: %v", time.Since(begun), err)
+		}
+	})
 }
 
 // A new connection presents the certificate that is in the files by then, also

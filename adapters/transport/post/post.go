@@ -177,10 +177,10 @@ func (a *adapter) shrink(size int) {
 }
 
 // pause waits until the server may be asked again, or until the adapter is
-// abandoned.
+// abandoned. It waits no longer than maxPause, whatever becomes of the clock.
 func (a *adapter) pause() error {
-	for {
-		wait := time.Until(time.Unix(0, a.notBefore.Load()))
+	for begun := time.Now(); ; {
+		wait := min(time.Until(time.Unix(0, a.notBefore.Load())), maxPause-time.Since(begun))
 		if wait <= 0 || a.ctx.Err() != nil {
 			return a.ctx.Err()
 		}
