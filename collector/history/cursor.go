@@ -57,6 +57,12 @@ func (c *Cursor) Set(id string, pos record.Position) {
 	c.Places = append(c.Places, Place{ID: short, Position: pos})
 }
 
+// Forget takes out the position of a container.
+func (c *Cursor) Forget(id string) {
+	short := Short(id)
+	c.Places = slices.DeleteFunc(c.Places, func(p Place) bool { return p.ID == short })
+}
+
 // cursorVersion begins every cursor.
 const cursorVersion = 1
 

@@ -162,14 +162,14 @@ func (a *Server) serveSearch(w http.ResponseWriter, r *http.Request) error {
 	return a.goThrough(w, r, "application/x-ndjson", func(scan *history.Scan, out *sender) error {
 		encoder := json.NewEncoder(out)
 		newest := scan.End()
-		told, n, at := time.Now(), 0, time.Time{}
+		told, n, at, all := time.Now(), 0, time.Time{}, false
 		end := Done{After: newest.String()}
 		for n < limit {
 			line, done, err := scan.Step()
 			if err != nil {
 				return err
 			}
-			if done {
+			if all = done; all {
 				break
 			}
 			now := time.Now()
@@ -191,6 +191,10 @@ func (a *Server) serveSearch(w http.ResponseWriter, r *http.Request) error {
 		}
 		end.Progress = Progress{scan.Scanned(), scan.Total(), at}
 		here := scan.Here()
+		if all {
+			// There is nothing up to then, also in logs that are not among these.
+			here.Time = newest.Time
+		}
 		if text := here.String(); !scan.Back() {
 			end.After = text
 		} else if n == limit {

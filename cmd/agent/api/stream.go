@@ -50,9 +50,11 @@ type logStream struct {
 	format Format
 	query  history.Query
 	out    *sender
-	// cursor is what the client has been sent, and what it goes on from.
-	cursor history.Cursor
-	wake   chan struct{}
+	// cursor is what the client has been sent, and what it goes on from. resumed
+	// says that the client has given it.
+	cursor  history.Cursor
+	resumed bool
+	wake    chan struct{}
 	// pending says that something will be there to read without a wake.
 	pending   bool
 	followers map[string]*follower
@@ -157,7 +159,7 @@ func (s *logStream) parse(r *http.Request) (list []*record.Container, past *past
 	}
 	switch {
 	case from != nil:
-		s.cursor = *from
+		s.cursor, s.resumed = *from, true
 	case tail > 0 && (tail < math.MaxInt || r.URL.Query().Get("tail") != "" || s.query.Since != 0 || s.query.Until != 0):
 		past = &pastQuery{s.query, tail}
 	default:
@@ -177,8 +179,10 @@ func (a *Server) enter() (func(), error) {
 }
 
 // follow opens the logs of containers. What is not in the cursor is read from its
-// end where it was there before, from its beginning where it is new.
+// end where it was there before, from its beginning where it is new: made since the
+// first look at what there is or, for a client that goes on, since it had begun.
 func (s *logStream) follow(list []*record.Container, first bool) {
+	first = first && !s.resumed
 	for _, c := range list {
 		log := s.api.Collector.Log(c.ID)
 		if log == nil || s.followers[c.ID] != nil {
@@ -217,8 +221,9 @@ func (s *logStream) follow(list []*record.Container, first bool) {
 		f.reader = reader
 		f.dirty.Store(true)
 		s.followers[c.ID] = f
-		if pos := reader.Position(); f.bridge == nil && !pos.IsOldest() {
-			s.cursor.Set(c.ID, pos)
+		if f.bridge == nil {
+			// Of a log that has no file yet, the oldest record is the next.
+			s.cursor.Set(c.ID, reader.Position())
 		}
 		select {
 		case s.wake <- struct{}{}:
@@ -272,21 +277,37 @@ func (s *logStream) run(ctx context.Context) error {
 			ready = true
 		}
 		if ready && waiting {
-			if err := s.read(ctx); err != nil {
+			more, err := s.read(ctx)
+			if err != nil {
 				return err
 			}
-			ready, waiting, s.pending = false, s.pending, false
-			gather.Reset(sendEvery)
+			ready, waiting, s.pending = false, more || s.pending, false
+			pause := sendEvery
+			if more {
+				pause = 0
+			}
+			gather.Reset(pause)
 		}
 	}
 }
 
-// look takes in new containers, and ends the stream when those that were named
-// are gone.
+// look lets go of containers that are gone and were read to their end, takes in new
+// ones, and ends the stream when those that were named are gone.
 func (s *logStream) look() (done bool, err error) {
+	for id, f := range s.followers {
+		if f.ended && s.api.Collector.Log(id) == nil {
+			f.close()
+			delete(s.followers, id)
+			s.cursor.Forget(id)
+		}
+	}
 	list, err := s.api.find(&s.selection)
 	if err == nil {
 		s.follow(list, false)
+		if len(s.out.buf) > 0 {
+			// That lines are missing is not put off until there are others.
+			return false, s.out.flush()
+		}
 		return false, nil
 	}
 	for _, f := range s.followers {
@@ -298,8 +319,10 @@ func (s *logStream) look() (done bool, err error) {
 	return true, s.out.flush()
 }
 
-// read sends what has come.
-func (s *logStream) read(ctx context.Context) error {
+// read sends what has come, and reports whether there is more. It returns in time
+// for the next look also where lines come faster than the client takes them.
+func (s *logStream) read(ctx context.Context) (more bool, err error) {
+	begun := time.Now()
 	// A client that waits has no memory of its own.
 	buffer := s.api.buffers.Get().(*[]byte)
 	s.out.buf = (*buffer)[:0]
@@ -307,22 +330,21 @@ func (s *logStream) read(ctx context.Context) error {
 		*buffer, s.out.buf = s.out.buf, nil
 		s.api.buffers.Put(buffer)
 	}()
-	for more := true; more; {
+	for more = true; more && time.Since(begun) < lookEvery; {
 		if err := ctx.Err(); err != nil {
-			return err
+			return false, err
 		}
-		var err error
 		if more, err = s.gather(ctx); err != nil {
-			return err
+			return false, err
 		}
 		if len(s.out.buf) == 0 {
 			continue
 		}
 		if err := s.out.flush(); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return more, nil
 }
 
 // gather takes lines off the logs, a block of each at most, and reports whether
