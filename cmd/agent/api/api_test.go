@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +134,48 @@ func TestEventsGoOn(t *testing.T) {
 			t.Errorf("behind %d there are %d events, and then %d; want %d and 3", number, len(list), next, want)
 		}
 	}
+}
+
+// TestContextIsInOrder: lines around two that match and are close to each other come
+// once, and in the order of the log.
+func TestContextIsInOrder(t *testing.T) {
+	dir := t.TempDir()
+	c := &record.Container{ID: idOf("1"), Name: "c1", LogDriver: "json-file"}
+	if err := os.Mkdir(filepath.Join(dir, c.ID), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var text, want strings.Builder
+	for i, line := range []string{"0", "1", "hit 2", "3", "hit 4", "5", "6", "7", "8"} {
+		fmt.Fprintf(&text, `{"log":"%s\n","stream":"stdout","time":"2026-01-01T00:00:0%d.000000001Z"}`+"\n", line, i)
+		if i < 8 {
+			want.WriteString(line + ",")
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, c.ID, c.ID+"-json.log"), []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.list[c.ID], h.logs[c.ID] = c, &memoryLog{container: c}
+		a := serve(t, h)
+		a.Files.Set(dir, nil)
+		settle()
+		m, err := history.ParseMatcher("hit")
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := a.page(t.Context(), []*record.Container{c}, history.Query{Match: []*history.Matcher{m}}, 10, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, l := range page.Lines {
+			got += l.Line + ","
+		}
+		if got != want.String() {
+			t.Errorf("the lines are %s, want %s", got, want.String())
+		}
+	})
 }
 
 // blocked is a client that reads nothing until its channel is closed.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -144,6 +145,7 @@ func (a *Server) addContext(ctx context.Context, page *Page, q history.Query, ar
 	for i := range page.Lines {
 		known[page.Lines[i].Cursor] = true
 	}
+	hits := maps.Clone(known)
 	deadline := time.Now().Add(maxPageTime)
 	var all []Line
 	for i := range page.Lines {
@@ -156,6 +158,10 @@ func (a *Server) addContext(ctx context.Context, page *Page, q history.Query, ar
 			}
 			if after, err = a.near(ctx, hit, q, around, false, deadline); err != nil {
 				return err
+			}
+			// What is behind the next that matches is around that one too.
+			if next := slices.IndexFunc(after, func(l Line) bool { return hits[l.Cursor] }); next >= 0 {
+				after = after[:next]
 			}
 		}
 		page.Truncated = page.Truncated || len(all) >= maxPageLines || !time.Now().Before(deadline)
