@@ -451,7 +451,7 @@ func TestContainers(t *testing.T) {
 }
 
 func TestAPIRefusals(t *testing.T) {
-	p := startAgent(t, t.TempDir(), nil)
+	p := startReady(t, t.TempDir())
 	for path, want := range map[string]int{
 		"/api/v1/logs?q=(":                 http.StatusBadRequest,
 		"/api/v1/logs?since=yesterday":     http.StatusBadRequest,

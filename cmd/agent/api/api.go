@@ -4,6 +4,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -270,7 +271,22 @@ func (s *selection) match(c *record.Container, names nameSet) bool {
 
 // find returns the containers of a selection.
 func (a *Server) find(s *selection) ([]*record.Container, error) {
-	return s.choose(a.Collector.Containers())
+	list, err := s.choose(a.Collector.Containers())
+	if err != nil {
+		// What is not known may only be not known yet.
+		return nil, cmp.Or(a.listed(), err)
+	}
+	return list, nil
+}
+
+// listed returns an error until all containers of the engine are known.
+func (a *Server) listed() error {
+	select {
+	case <-a.Collector.Listed():
+		return nil
+	default:
+		return apiError{http.StatusServiceUnavailable, fmt.Errorf("the containers are not known yet: %s; try again", a.Collector.Status().Problem)}
+	}
 }
 
 // nameSet are the names of all containers.

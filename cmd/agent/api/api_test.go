@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -134,6 +135,33 @@ func TestEventsGoOn(t *testing.T) {
 			t.Errorf("behind %d there are %d events, and then %d; want %d and 3", number, len(list), next, want)
 		}
 	}
+}
+
+// TestBeforeTheList: until the engine has told of all containers, a request hears that
+// they are not known, and not that there are none.
+func TestBeforeTheList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.create("1")
+		a := New(Config{Collector: collector.New(collector.Config{}), Files: new(Files), Logger: slog.New(slog.DiscardHandler)})
+		f := func(path string, want int) {
+			t.Helper()
+			mux := http.NewServeMux()
+			a.Register(mux)
+			answer := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+			mux.ServeHTTP(answer, httptest.NewRequest("GET", "/api/v1/"+path, nil))
+			if answer.Code != want || (want == http.StatusServiceUnavailable) != (answer.Header().Get("Retry-After") != "") {
+				t.Errorf("%s is answered with %d %v, want %d", path, answer.Code, answer.Header(), want)
+			}
+		}
+		f("containers", http.StatusServiceUnavailable)
+		f("containers/c1", http.StatusServiceUnavailable)
+		f("logs/stream?container=c1", http.StatusServiceUnavailable)
+		a = serve(t, h)
+		settle()
+		f("containers/nobody", http.StatusNotFound)
+		f("logs/stream?container=nobody", http.StatusNotFound)
+	})
 }
 
 // TestContextIsInOrder: lines around two that match and are close to each other come

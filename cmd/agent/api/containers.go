@@ -66,6 +66,10 @@ type Containers struct {
 }
 
 func (a *Server) serveContainers(w http.ResponseWriter, _ *http.Request) error {
+	// Who is told of some of them takes the others for removed.
+	if err := a.listed(); err != nil {
+		return err
+	}
 	status := a.Collector.Status()
 	reasons := make(map[string]string)
 	for _, u := range status.Unreadable {

@@ -100,8 +100,12 @@ func (c *command) connect(ctx context.Context) (*session, error) {
 	return s, err
 }
 
-// statusError is an answer that is not the one that was asked for.
-type statusError struct{ error }
+// statusError is an answer that is not the one that was asked for. passing says
+// that it may be another a little later.
+type statusError struct {
+	error
+	passing bool
+}
 
 // check asks whether there is an agent that answers a request for a path. One
 // that is not healthy does.
@@ -165,7 +169,7 @@ func refusal(response *http.Response) error {
 		return nil
 	}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10)) // As far as it comes.
-	return statusError{fmt.Errorf("the agent answers %s: %s", response.Status, errorText(body))}
+	return statusError{fmt.Errorf("the agent answers %s: %s", response.Status, errorText(body)), response.StatusCode == http.StatusServiceUnavailable}
 }
 
 // open sends a GET and returns the body of the answer, which the caller closes.

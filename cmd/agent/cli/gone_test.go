@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,5 +66,33 @@ func TestAgentRefuses(t *testing.T) {
 	server.Close()
 	if _, err := refused.agent(t.Context(), hostPath); !errors.As(err, &unreachable) {
 		t.Errorf("where no agent is the error is %v", err)
+	}
+}
+
+// TestFollowingGoesOn: lines that are followed go on where they were, though none had
+// come, when the agent comes back and does not know its containers at first.
+func TestFollowingGoesOn(t *testing.T) {
+	var from []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from = append(from, r.Header.Get("Last-Event-ID"))
+		switch len(from) {
+		case 1:
+			_, _ = io.WriteString(w, "id: b\nevent: ping\ndata: {}\n\n")
+		case 2:
+			http.Error(w, `{"error":"the containers are not known yet"}`, http.StatusServiceUnavailable)
+		default:
+			_, _ = io.WriteString(w, "event: end\ndata: {}\n\n")
+		}
+	}))
+	defer server.Close()
+	c := &command{Config: Config{Stdout: new(bytes.Buffer), Stderr: new(bytes.Buffer)}}
+	s, err := c.dial(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	l := &logsCommand{command: c}
+	if err := l.live(t.Context(), s, url.Values{}, ""); err != nil || !slices.Equal(from, []string{"", "b", "b"}) {
+		t.Errorf("the stream was asked for from %q and ends with %v", from, err)
 	}
 }

@@ -224,7 +224,7 @@ func (l *logsCommand) live(ctx context.Context, s *session, query url.Values, af
 			}
 		}
 		var status statusError
-		if errors.As(err, &status) {
+		if errors.As(err, &status) && !status.passing {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -270,6 +270,8 @@ func (l *logsCommand) events(body io.Reader, after *string) (ended bool, err err
 				if err := l.printer.out.Flush(); err != nil {
 					return true, err
 				}
+				*after = id
+			case "ping":
 				*after = id
 			case "dropped":
 				fmt.Fprintf(l.Stderr, "tallyman: lines were left out: %s\n", value)
