@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tallyman/cmd/agent/api"
+	"tallyman/routes"
 )
 
 func (c *command) ps() *cobra.Command {
@@ -113,27 +114,41 @@ func (c *command) routes() *cobra.Command {
 	return cmd
 }
 
-// routeBody returns a route as Logspout's API takes it.
+// routeBody returns the route of a URI as the agent's API takes it.
 func routeBody(uri string) ([]byte, error) {
 	u, err := url.Parse(uri)
 	if err != nil || !strings.Contains(uri, "://") {
 		return nil, usagef("the route %q cannot be read; it is written adapter://host:port?option=value", uri)
 	}
-	route := map[string]any{"adapter": u.Scheme, "address": u.Host + u.Path}
-	options := make(map[string]string)
-	for key, values := range u.Query() {
-		name, isFilter := strings.CutPrefix(key, "filter.")
-		switch {
-		case !isFilter:
-			options[key] = strings.Join(values, ",")
-		case name == "sources" || name == "labels":
-			route["filter_"+name] = api.Words(strings.Join(values, ","))
-		default:
-			route["filter_"+name] = values[0]
-		}
+	if u.Fragment != "" {
+		return nil, usagef("what is behind the route's # would be left out; a # in an option is written %%23")
 	}
-	if len(options) > 0 {
-		route["options"] = options
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, usagef("the route's options cannot be read: %w", err)
+	}
+	route := routes.Spec{Adapter: u.Scheme, Address: u.Host + u.EscapedPath(), Options: make(map[string]string)}
+	if u.User != nil {
+		route.Address = u.User.String() + "@" + route.Address
+	}
+	for key, values := range query {
+		if len(values) > 1 {
+			return nil, usagef("the route's option %q is given %d times", key, len(values))
+		}
+		switch value := values[0]; key {
+		case "name":
+			route.ID = value
+		case "filter.id":
+			route.FilterID = value
+		case "filter.name":
+			route.FilterName = value
+		case "filter.sources":
+			route.FilterSources = api.Words(value)
+		case "filter.labels":
+			route.FilterLabels = api.Words(value)
+		default:
+			route.Options[key] = value
+		}
 	}
 	return json.Marshal(route)
 }
