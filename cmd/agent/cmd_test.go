@@ -27,6 +27,16 @@ func tallyman(ctx context.Context, env map[string]string, args ...string) (code 
 	return code, out.String(), problems.String()
 }
 
+// TestHelp: who asks for help gets it, wherever among the flags.
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"help", "--help", "-h", "check --help", "--log-level debug -h"} {
+		code, out, problems := tallyman(t.Context(), nil, strings.Fields(args)...)
+		if code != exitOK || !strings.Contains(out, "--state-dir") || problems != "" {
+			t.Errorf("%s ends with %d: %s", args, code, problems)
+		}
+	}
+}
+
 // TestCommandLogs compares what is printed with docker logs, with and without an
 // agent, of logs in files and of others.
 func TestCommandLogs(t *testing.T) {

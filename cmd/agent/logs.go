@@ -94,7 +94,7 @@ func parseWatch(r *http.Request) (v watch, err error) {
 		word, value, _ := strings.Cut(selector, ":")
 		switch word {
 		case "name":
-			names = strings.ContainsAny(value, "*?[")
+			names = strings.ContainsAny(value, "*?[,!")
 			err = v.filter.Set("filter.name", value)
 		case "id":
 			names = false

@@ -16,6 +16,8 @@ import (
 	// The image has no files with time zones.
 	_ "time/tzdata"
 
+	"github.com/spf13/pflag"
+
 	"tallyman/adapters"
 	"tallyman/cmd/agent/cli"
 )
@@ -70,6 +72,9 @@ func run(ctx context.Context, b Build, args []string, lookupEnv func(string) (st
 		b.Version = "unreleased"
 	}
 	err := dispatch(ctx, b, args, lookupEnv, stdout, stderr)
+	if errors.Is(err, pflag.ErrHelp) {
+		err = printHelp(b, stdout)
+	}
 	var usage usageError
 	var unreachable cli.UnreachableError
 	switch {

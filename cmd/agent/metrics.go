@@ -94,7 +94,7 @@ func doubleDashes(flags *pflag.FlagSet, args []string) []string {
 		if arg == "--" {
 			break
 		}
-		if strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && len(name) > 1 && flags.Lookup(name) != nil {
+		if strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && flags.Lookup(name) != nil {
 			args[i] = "-" + arg
 		}
 	}

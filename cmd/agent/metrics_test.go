@@ -14,7 +14,7 @@ func noEnv(string) (string, bool) { return "", false }
 // A command line that was written for cAdvisor means the same here.
 func TestCadvisorFlags(t *testing.T) {
 	o, err := parseOptions(testBuild(), []string{
-		"-docker_only", "--housekeeping_interval=30s", "-storage_duration", "1m0s", "--port=8081", "-logtostderr",
+		"-docker_only", "--housekeeping_interval=30s", "-storage_duration", "1m0s", "--port=8081", "-logtostderr", "-v=4",
 		"-store_container_labels=false", "--whitelisted_container_labels=a, b,", "--docker_env_metadata_whitelist=APP_",
 		"-disable_metrics=disk,tcp", "--disable_root_cgroup_stats",
 	}, noEnv)
@@ -35,7 +35,7 @@ func TestCadvisorFlags(t *testing.T) {
 	if !slices.Equal(o.listen, []string{":8081"}) {
 		t.Errorf("listens at %q", o.listen)
 	}
-	if want := []string{"docker_only", "housekeeping_interval", "logtostderr", "storage_duration"}; !slices.Equal(m.ignored, want) {
+	if want := []string{"docker_only", "housekeeping_interval", "logtostderr", "storage_duration", "v"}; !slices.Equal(m.ignored, want) {
 		t.Errorf("ignored %q, want %q", m.ignored, want)
 	}
 }

@@ -44,6 +44,8 @@ func TestWatch(t *testing.T) {
 	f("/logs/name:*?colors=off", "", "filter.name=*", names(false), false)
 	f("/logs/name:web_%3F", "", "filter.name=web_?", names(true), false)
 	f("/logs/id:0123456789ab", "", "filter.id=0123456789ab", bare, false)
+	f("/logs/name:web,db", "", "filter.name=web,db", names(true), false)
+	f("/logs/name:!web", "", "filter.name=!web", names(true), false)
 	f("/logs?sources=stderr", "", "filter.sources=stderr", names(true), false)
 	f("/logs?source=stdout", "", "filter.sources=stdout", names(true), false)
 	f("/logs?sources=stdout,stderr", "", "filter.sources=stdout,stderr", names(true), false)
