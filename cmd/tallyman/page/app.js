@@ -184,9 +184,7 @@ async function refusal(response) {
 }
 
 async function get(path, params, signal) {
-	const signals = [AbortSignal.timeout(15000)];
-	if (signal) signals.push(signal);
-	const response = await fetch(apiURL(path, params), { signal: AbortSignal.any(signals) });
+	const response = await fetch(apiURL(path, params), { signal: AbortSignal.any([AbortSignal.timeout(15000), ...signal ? [signal] : []]) });
 	if (!response.ok) throw await refusal(response);
 	return response.json();
 }
@@ -207,7 +205,7 @@ async function* events(body, heard) {
 		for (const part of parts) {
 			const event = {};
 			for (const line of part.split('\n')) {
-				const [, key, text] = line.match(/^(\w+): ?(.*)/) ?? [];
+				const [, key, text] = line.match(/^(\w+): ?(.*)/s) ?? [];
 				event[key] = text;
 			}
 			yield event;
@@ -642,11 +640,13 @@ class LineList {
 	dropOld() {
 		if (this.entries.length < KEPT_LINES * 1.1 && this.chars < KEPT_CHARS * 1.1) return;
 		let n = 0;
-		for (; n < this.entries.length && (this.entries.length - n > KEPT_LINES || this.chars > KEPT_CHARS); n++) {
+		for (; this.entries.length - n > KEPT_LINES || this.chars > KEPT_CHARS; n++) {
 			this.chars -= this.entries[n].text.length;
 			if (this.entries[n].row) this.release(this.entries[n]);
 		}
 		this.entries.splice(0, n);
+		// They can be asked for again.
+		this.owner.before = this.owner.begun = null;
 		this.low = Math.max(0, this.low - n);
 		this.high = Math.max(0, this.high - n);
 	}
@@ -1558,12 +1558,11 @@ class Logs {
 		while (!signal.aborted) {
 			const attempt = new AbortController();
 			const abort = () => attempt.abort();
-			on(signal, 'abort', abort);
 			let silence = setTimeout(abort, SILENCE_MS);
 			const heard = () => { clearTimeout(silence); silence = setTimeout(abort, SILENCE_MS); };
 			try {
 				const tail = id || this.filtered || !first ? undefined : FIRST_LINES;
-				const response = await fetch(apiURL('logs/stream', { ...selector, tail }), { headers: id ? { 'Last-Event-ID': id } : {}, signal: attempt.signal });
+				const response = await fetch(apiURL('logs/stream', { ...selector, tail }), { headers: id ? { 'Last-Event-ID': id } : {}, signal: AbortSignal.any([signal, attempt.signal]) });
 				if (!response.ok) throw await refusal(response);
 				heard();
 				if (lost) {
@@ -1573,8 +1572,6 @@ class Logs {
 				wait = 250;
 				this.state = 'live';
 				this.tell('');
-				if (first && this.filtered) this.older();
-				first = false;
 				for await (const event of events(response.body, heard)) {
 					if (signal.aborted) return;
 					const { lines } = JSON.parse(event.data || '{}');
@@ -1589,6 +1586,9 @@ class Logs {
 						return;
 					}
 					if (event.id) id = event.id;
+					// The first event says where the stream begins: the past ends there.
+					if (first && this.filtered) this.before = id, this.older();
+					first = false;
 				}
 			} catch (error) {
 				if (signal.aborted) return;
@@ -1600,7 +1600,6 @@ class Logs {
 			} finally {
 				clearTimeout(silence);
 				abort();
-				signal.removeEventListener('abort', abort);
 				this.showState();
 			}
 			lost ||= Date.now();
@@ -1697,13 +1696,16 @@ class Logs {
 		const { signal } = this.stop;
 		this.asking = new AbortController();
 		try {
-			const since = this.list.entries.at(-1)?.time ?? this.params.at;
-			const from = Date.parse(since);
+			let since = this.list.entries.at(-1)?.time ?? this.params.at;
 			for (let stretch = 100; ;) {
-				const { lines } = await get('logs', { ...this.selector(), since, until: new Date(from + stretch).toISOString(), limit: 5000 }, signal);
-				if (lines.length > 4999 && stretch > 1) stretch = stretch >> 3 || 1;
-				else if (this.list.insert(lines.map(entryOf), 1) > 100 || from + stretch > Date.now()) break;
-				else stretch *= 8;
+				const until = new Date(Date.parse(since) + stretch);
+				const { lines, truncated } = await get('logs', { ...this.selector(), since, until: until.toISOString(), limit: 5000 }, signal);
+				if ((lines.length > 4999 || truncated) && stretch > 1) stretch = stretch >> 3 || 1;
+				else if (this.list.insert(lines.map(entryOf), 1) > 100 || until > Date.now()) break;
+				else {
+					since = until.toISOString();
+					stretch *= 8;
+				}
 			}
 		} catch (error) {
 			if (!signal.aborted) this.tell(`Newer lines cannot be read: ${error.message}`);

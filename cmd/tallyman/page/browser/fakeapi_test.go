@@ -74,6 +74,8 @@ type agent struct {
 	routes     []map[string]any
 	// viewerLines is how many lines a client may be behind before some are left out.
 	viewerLines int
+	// beforePage is called before a page of the past is read; nil for nothing.
+	beforePage func()
 
 	mu       sync.Mutex
 	lines    []fakeLine
@@ -218,6 +220,9 @@ func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	if a.beforePage != nil {
+		a.beforePage()
+	}
 	lines, _ := a.seen()
 	end := len(lines)
 	if before := r.FormValue("before"); before != "" {
@@ -303,7 +308,9 @@ func (a *agent) serveStream(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				panic(err)
 			}
-			fmt.Fprintf(w, "event: batch\nid: %d\ndata: %s\n\n", at, data)
+			// The agent escapes what has to be, and no more.
+			text := strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029").Replace(string(data))
+			fmt.Fprintf(w, "event: batch\nid: %d\ndata: %s\n\n", at, text)
 			if control.Flush() != nil {
 				return
 			}

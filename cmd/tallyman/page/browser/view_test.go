@@ -166,15 +166,16 @@ func TestHostileLines(t *testing.T) {
 		"javascript:alert(1) data:text/html,x https://example.com/<b>",
 		"\x1b[38;5;300mx\x1b[38;2;999;0;0my\x1b[99999999999mz",
 		"\u202eright to left",
+		"\u2028separated\u2029\r",
 		strings.Repeat("a<b>", 1<<18),
 	)
-	p.wait(`document.querySelectorAll('.line').length === 10`)
+	p.wait(`document.querySelectorAll('.line').length === 11`)
 	got := p.rows()
 	want := []string{
 		`<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`,
 		"click done", "nul␀bell␇back␈ end", "bad�utf8",
 		`<b>bold</b> __proto__={"x":1} n=12345678901234567890 x="\u001b[31mred"`, `{"unfinished":`,
-		"javascript:alert(1) data:text/html,x https://example.com/<b>", "xyz", "\u202eright to left", strings.Repeat("a<b>", 512),
+		"javascript:alert(1) data:text/html,x https://example.com/<b>", "xyz", "\u202eright to left", "�separated�␍", strings.Repeat("a<b>", 512),
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the page shows\n%q, want\n%q", got, want)
