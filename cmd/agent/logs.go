@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"tallyman/adapters/httpstream"
 	"tallyman/cmd/agent/api"
@@ -30,6 +31,8 @@ func (a *agent) handleLogs(mux *http.ServeMux) {
 // ?sources=stdout or stderr, and ?colors=off. What Logspout does not have is
 // answered by the API: the past, searching, and server-sent events.
 func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
+	// What is written has deadlines of its own.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	wanted, err := parseWatch(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

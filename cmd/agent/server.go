@@ -24,22 +24,30 @@ const (
 	maxViewers     = 256
 )
 
-// limits are what a client may take: the time for the header of a request and
-// between two requests, and the header's bytes.
+// limits are what a client may take: the time for the header of a request, for
+// reading an answer and between two requests, and the header's bytes. Streams,
+// which have no end, set deadlines of their own.
 type limits struct {
-	header, idle time.Duration
-	headerBytes  int
+	header, answer, idle time.Duration
+	headerBytes          int
 }
 
 // usualLimits are those of the agent.
 func usualLimits() limits {
-	return limits{header: 10 * time.Second, idle: 2 * time.Minute, headerBytes: 64 << 10}
+	return limits{header: 10 * time.Second, answer: 2 * time.Minute, idle: 2 * time.Minute, headerBytes: 64 << 10}
 }
 
 // newServer returns an HTTP server that keeps to limits. Streams end with ctx.
 func newServer(ctx context.Context, handler http.Handler, l limits, logger *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if l.answer > 0 {
+				// A client that reads nothing would hold its answer for ever. Where no
+				// deadline can be set, there is no connection to hold.
+				_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(l.answer))
+			}
+			handler.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: l.header,
 		IdleTimeout:       l.idle,
 		MaxHeaderBytes:    l.headerBytes,

@@ -3,10 +3,12 @@ package agent
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,7 +18,7 @@ import (
 // TestServerLimits: a client that is slow with its header, or has nothing to ask
 // any more, loses its connection, and one with a long header is refused.
 func TestServerLimits(t *testing.T) {
-	if l := usualLimits(); l.header <= 0 || l.idle <= 0 || l.headerBytes <= 0 {
+	if l := usualLimits(); l.header <= 0 || l.answer <= 0 || l.idle <= 0 || l.headerBytes <= 0 {
 		t.Fatalf("there is no limit: %+v", l)
 	}
 	dial := func(l limits) net.Conn {
@@ -66,6 +68,45 @@ func TestServerLimits(t *testing.T) {
 	f("half a header", limits{header: short, idle: patience, headerBytes: 1 << 10}, request, "")
 	f("one request and no more", limits{header: patience, idle: short, headerBytes: 1 << 10}, request+"\r\n", "200")
 	f("a long header", usualLimits(), request+"X: "+strings.Repeat("x", 80<<10)+"\r\n\r\n", "431")
+}
+
+// TestAnswersAreRead: a client that does not read its answer loses its connection, and
+// with it what it holds.
+func TestAnswersAreRead(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	endless := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for block := make([]byte, 1<<20); ; {
+			if _, err := w.Write(block); err != nil {
+				written <- err
+				return
+			}
+		}
+	})
+	l := usualLimits()
+	l.answer = 100 * time.Millisecond
+	server := newServer(context.Background(), endless, l, slog.New(slog.DiscardHandler))
+	go func() { _ = server.Serve(listener) }() // It ends with the test.
+	t.Cleanup(func() { _ = server.Close() })
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-written:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("writing ends with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the answer is held though nobody reads it")
+	}
 }
 
 // TestConnectionLimit: what comes on top of the connections that an address takes

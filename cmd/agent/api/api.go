@@ -139,6 +139,8 @@ func (a *Server) Register(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc("GET /api/v1/"+pattern, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
+			// What is written has deadlines of its own.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 			err := CheckQuery(r)
 			if err == nil && r.Method == http.MethodHead {
 				// A pattern of GET takes HEAD too, for which logs would be read, or
