@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"regexp"
+	"slices"
+	"strings"
 
 	"tallyman/cmd/agent/api"
 )
@@ -58,15 +60,21 @@ func (p *linePrinter) mark(line string) string {
 	if !p.colour || p.output != "text" {
 		return line
 	}
+	// All are looked for before any is marked: a mark is not what was looked for.
+	var found [][]int
 	for _, re := range p.marked {
-		line = re.ReplaceAllStringFunc(line, func(s string) string {
-			if s == "" {
-				return s
-			}
-			return markedText + s + plainText
-		})
+		found = append(found, re.FindAllStringIndex(line, -1)...)
 	}
-	return line
+	slices.SortStableFunc(found, func(a, b []int) int { return a[0] - b[0] })
+	var marked strings.Builder
+	at := 0
+	for _, span := range found {
+		if from := max(at, span[0]); from < span[1] {
+			marked.WriteString(line[at:from] + markedText + line[from:span[1]] + plainText)
+			at = span[1]
+		}
+	}
+	return marked.String() + line[at:]
 }
 
 // colourOf returns the colour of a name, always the same.
