@@ -147,6 +147,11 @@ func (fs *FS) Open(pid int, id string) (*Cgroup, error) {
 			continue
 		}
 		if beyond(own) {
+			if fs.tree(controller).mountPoint == "" {
+				// Of this hierarchy, such as that of freezer, nothing is read.
+				delete(paths, controller)
+				continue
+			}
 			if own, err = fs.search(controller, id); err != nil {
 				return nil, fmt.Errorf("opening cgroup %q, which lies outside of the agent's cgroup namespace: %w", path, err)
 			}
@@ -240,10 +245,7 @@ func (fs *FS) open(paths map[string]string) (*Cgroup, error) {
 		if !ok {
 			continue
 		}
-		tree := fs.unified
-		if src.controller != noController {
-			tree = fs.v1[src.controller]
-		}
+		tree := fs.tree(src.controller)
 		dir, ok := tree.dir(path)
 		if !ok {
 			outside = tree.mountPoint
@@ -287,6 +289,15 @@ func (fs *FS) open(paths map[string]string) (*Cgroup, error) {
 		}
 	}
 	return group, nil
+}
+
+// tree returns the hierarchy that a process's paths name by a controller, with an
+// empty mount point where it was not found.
+func (fs *FS) tree(controller string) hierarchy {
+	if controller == noController {
+		return fs.unified
+	}
+	return fs.v1[controller]
 }
 
 // dir returns the folder of a cgroup in the hierarchy of a controller.

@@ -92,3 +92,33 @@ func TestReadFromAPrivateNamespace(t *testing.T) {
 		t.Errorf("opening a cgroup that is gone: %v", err)
 	}
 }
+
+// On version 1 such an agent sees paths of hierarchies too that nothing is read of.
+func TestReadFromAPrivateNamespaceOnV1(t *testing.T) {
+	want := read(t, open(t, "testdata/v1-cgroupfs", 5733, limited))
+	root := t.TempDir()
+	copyTree(t, "testdata/v1-cgroupfs", root)
+	for path, inside := range map[string][2]string{
+		"proc/5733/cgroup": {":/docker/", ":/../"},
+		"proc/1/mountinfo": {" / /sys/fs/cgroup/", " /../.. /sys/fs/cgroup/"},
+	} {
+		path = filepath.Join(root, path)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, strings.ReplaceAll(string(content), inside[0], inside[1]))
+	}
+	for _, hierarchy := range []string{"cpu", "cpuacct", "cpuset", "memory", "blkio", "pids", "unified"} {
+		if err := os.MkdirAll(filepath.Join(root, "sys/fs/cgroup", hierarchy, "docker", limited), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group := open(t, root, 5733, limited)
+	if group.Path() != "/docker/"+limited {
+		t.Errorf("path = %q", group.Path())
+	}
+	if got := read(t, group); !reflect.DeepEqual(got, want) {
+		t.Errorf("sample is\n%+v, want\n%+v", got, want)
+	}
+}

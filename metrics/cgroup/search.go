@@ -15,10 +15,7 @@ const searchLimit = 20000
 // host's tree mounted: there the kernel does not tell the paths of others. It
 // returns the path within the hierarchy, or ErrGone.
 func (f *FS) search(controller, id string) (string, error) {
-	tree := f.unified
-	if controller != noController {
-		tree = f.v1[controller]
-	}
+	tree := f.tree(controller)
 	if !beyond(tree.base) {
 		return "", fmt.Errorf("the host's tree is not mounted at %q; mount it there, or run the agent in the host's cgroup namespace",
 			tree.mountPoint)
