@@ -65,7 +65,7 @@ type Containers struct {
 	// readings are the containers of this scrape, owners whose network is whose; the
 	// memory is reused.
 	readings []reading
-	owners   map[uint64]*tracked
+	owners   map[networkKey]*tracked
 	// buffers is the memory that files are read into.
 	buffers sync.Pool
 	// failures counts by container what could not be read, and down is why the
@@ -100,7 +100,7 @@ func NewContainers(options Options) *Containers {
 		deadline:   options.Deadline,
 		tracked:    make(map[string]*tracked),
 		killed:     make(map[string]uint64),
-		owners:     make(map[uint64]*tracked),
+		owners:     make(map[networkKey]*tracked),
 		buffers:    sync.Pool{New: func() any { return new(cgroup.Buffer) }},
 		states:     newStates(),
 		failures:   map[string]uint64{"/": 0},

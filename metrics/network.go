@@ -5,6 +5,16 @@ import "strings"
 // hostNetwork is what a container that uses the host's network shares.
 const hostNetwork = "host"
 
+// maxHops is how many containers in a row may use the network of the next.
+const maxHops = 8
+
+// networkKey is what those have in common that use the same network: the inode of
+// its namespace or, where the kernel does not tell, the ID of its container.
+type networkKey struct {
+	namespace uint64
+	owner     string
+}
+
 // sharedLocked returns whose network each container uses, for those that do not
 // use their own: the traffic of a namespace is shown once. The host's belongs to
 // the root, another to the container that did not ask for somebody else's, and
@@ -24,24 +34,52 @@ func (c *Containers) sharedLocked() map[string]string {
 	owners := c.owners
 	clear(owners)
 	for _, known := range c.tracked {
-		if v := known.look(false); v.fresh && v.namespace != 0 {
-			if owner := owners[v.namespace]; owner == nil || known.ownsBefore(owner) {
-				owners[v.namespace] = known
+		if v := known.look(false); v.fresh {
+			key := c.networkLocked(known, v.namespace, host)
+			if owner := owners[key]; owner == nil || known.ownsBefore(owner) {
+				owners[key] = known
 			}
 		}
 	}
 	for id, known := range c.tracked {
 		v := known.look(false)
-		if !v.fresh || v.namespace == 0 {
+		if !v.fresh {
 			continue
 		}
-		if v.namespace == host {
+		key := c.networkLocked(known, v.namespace, host)
+		if key.owner == hostNetwork || key.namespace != 0 && key.namespace == host {
 			share(id, hostNetwork)
-		} else if owner := owners[v.namespace]; owner != known {
+		} else if owner := owners[key]; owner != known {
 			share(id, owner.name)
 		}
 	}
 	return shared
+}
+
+// networkLocked returns which network a container uses. An agent without
+// capabilities is not told the namespaces of the host's processes, and the engine
+// tells none: there it is what the container was started with.
+func (c *Containers) networkLocked(known *tracked, namespace, host uint64) networkKey {
+	if namespace != 0 && host != 0 {
+		return networkKey{namespace: namespace}
+	}
+	id, container := known.container.ID, known.container
+	for range maxHops {
+		owner, uses := strings.CutPrefix(container.NetworkMode, "container:")
+		switch {
+		case container.NetworkMode == hostNetwork:
+			return networkKey{owner: hostNetwork}
+		case !uses:
+			return networkKey{owner: id}
+		}
+		id = owner
+		next := c.tracked[owner]
+		if next == nil {
+			break
+		}
+		container = next.container
+	}
+	return networkKey{owner: id}
 }
 
 // ownsBefore reports whether a network that both use is rather t's.

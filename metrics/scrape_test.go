@@ -310,3 +310,33 @@ func TestSharedNetworksAreCountedOnce(t *testing.T) {
 	f(two, two, true, false, "web")
 	f(one, one, false, false, "host")
 }
+
+// So it is where the kernel does not tell the namespaces, as to an agent without
+// capabilities: then the engine's word is taken.
+func TestSharedNetworksByTheEngine(t *testing.T) {
+	root := t.TempDir()
+	copyTree(t, fixture("v2-systemd"), root)
+	if err := os.WriteFile(filepath.Join(root, "proc/2344/net/dev"), []byte("x\nx\n eth0: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := func(webs, dbs, webWith, dbWith string) {
+		t.Helper()
+		one, two := web(2210), plain(2344)
+		one.NetworkMode, two.NetworkMode = webs, dbs
+		text := string(exposition(newContainers(t, Options{Containers: always(one, two), Root: root})))
+		for name, with := range map[string]string{"web": webWith, "db": dbWith} {
+			if _, ok := valueOf(text, "container_network_receive_bytes_total", name); ok != (with == "") {
+				t.Errorf("%q and %q: traffic of %s is shown: %v", webs, dbs, name, ok)
+			}
+			if _, ok := valueOf(text, "tallyman_container_network_shared", name, "with", with); ok != (with != "") {
+				t.Errorf("%q and %q: %s shares with %q: %v", webs, dbs, name, with, ok)
+			}
+		}
+	}
+	f("bridge", "shop_default", "", "")
+	f("bridge", "container:"+limited, "", "web")
+	f("host", "container:"+limited, "host", "host")
+	f("container:"+limited, "none", "", "")
+	// That one is not shown, or has ended.
+	f("container:gone", "container:gone", "db", "")
+}
