@@ -145,10 +145,14 @@ func (c *Containers) containerInfo(name string) map[string]apiContainer {
 	found := make(map[string]apiContainer)
 	for i := range c.readings {
 		r := &c.readings[i]
-		if r.isRoot() || name != "" && name != r.container.Name && !strings.HasPrefix(r.container.ID, name) {
-			continue
+		switch {
+		case r.isRoot():
+		case name != "" && r.container.Name == name:
+			// It may be how another's ID begins, too.
+			return map[string]apiContainer{r.path: c.infoLocked(r)}
+		case strings.HasPrefix(r.container.ID, name):
+			found[r.path] = c.infoLocked(r)
 		}
-		found[r.path] = c.infoLocked(r)
 	}
 	return found
 }

@@ -76,3 +76,16 @@ func TestAPI(t *testing.T) {
 		t.Errorf("the machine is %+v", machine)
 	}
 }
+
+// A name that could be the beginning of another's ID is a name.
+func TestAPIOfANameLikeAnID(t *testing.T) {
+	named := web(5733)
+	named.Name = unlimited[:2]
+	for name, want := range map[string]string{named.Name: limited, unlimited[:3]: unlimited} {
+		c := newContainers(t, Options{Containers: always(named, plain(5801)), Root: fixture("v1-cgroupfs")})
+		found := c.containerInfo(name)
+		if _, ok := found["/docker/"+want]; len(found) != 1 || !ok {
+			t.Errorf("%q names %d containers, want %s", name, len(found), want)
+		}
+	}
+}
