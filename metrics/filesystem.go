@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"tallyman/metrics/cgroup"
 )
 
@@ -68,7 +70,9 @@ func parseMounts(content []byte) []mount {
 			continue
 		}
 		m := mount{point: unescapeMount(fields[4]), fstype: details[0], source: unescapeMount(details[1])}
-		m.readOnly = strings.HasPrefix(fields[5]+",", "ro,")
+		// The file system's own word: a sandbox has mounted all of them read-only for
+		// the agent, and one with errors is made read-only under mounts that are not.
+		m.readOnly = strings.HasPrefix(details[2]+",", "ro,")
 		switch m.fstype {
 		case "tmpfs", "zfs", "btrfs":
 		default:
@@ -96,8 +100,9 @@ func unescapeMount(s string) string {
 // readFilesystems returns the host's file systems with what is used of each and
 // the counters of their devices.
 func readFilesystems(root string, table *mountTable, disks []diskStats) ([]filesystem, error) {
-	mounts, err := table.read()
+	mounts, kernels, err := table.read()
 	all := make([]filesystem, len(mounts))
+	var own []mount
 	for i := range mounts {
 		fs := &all[i]
 		fs.mount, fs.label = mounts[i], mounts[i].source
@@ -105,7 +110,16 @@ func readFilesystems(root string, table *mountTable, disks []diskStats) ([]files
 			fs.label = fs.point
 		}
 		fs.label = strings.ToValidUTF8(fs.label, "\uFFFD")
-		fs.fill(filepath.Join(root, fs.point))
+		path := filepath.Join(root, fs.point)
+		if kernels && !fs.isAt(path) {
+			if own == nil && filepath.Clean(root) != "/" {
+				own, _ = readMounts("/") // Without them the file system cannot be asked.
+			}
+			path = fs.elsewhere(own)
+		}
+		if path != "" {
+			fs.fill(path)
+		}
 		for j := range disks {
 			if disks[j].device == fs.device {
 				fs.disk = &disks[j]
@@ -113,6 +127,30 @@ func readFilesystems(root string, table *mountTable, disks []diskStats) ([]files
 		}
 	}
 	return all, err
+}
+
+// isAt reports whether a path leads to the file system. Of the host's root folder
+// only parts may be mounted, as in a swarm, and a mount may lie under another, as
+// where systemd hides /home from a service.
+func (m *mount) isAt(path string) bool {
+	if m.fstype == "btrfs" {
+		// Each of its subvolumes has a number of its own.
+		var stat unix.Statfs_t
+		return unix.Statfs(path, &stat) == nil && stat.Type == unix.BTRFS_SUPER_MAGIC
+	}
+	var stat unix.Stat_t
+	return unix.Stat(path, &stat) == nil && m.device == cgroup.Device{Major: unix.Major(stat.Dev), Minor: unix.Minor(stat.Dev)}
+}
+
+// elsewhere returns where among the agent's own mounts the file system is, empty
+// for nowhere.
+func (m *mount) elsewhere(own []mount) string {
+	for i := range own {
+		if own[i].device == m.device && own[i].isAt(own[i].point) {
+			return own[i].point
+		}
+	}
+	return ""
 }
 
 // fill asks the kernel for the sizes.

@@ -21,6 +21,8 @@ type mountTable struct {
 	mu     sync.Mutex // guards what follows
 	file   *os.File
 	mounts []mount
+	// kernels says that the file is the kernel's.
+	kernels bool
 }
 
 // mountinfo returns the path of the file that lists the mounts of the host whose
@@ -32,18 +34,18 @@ func mountinfo(root string) string {
 	return "/proc/self/mountinfo"
 }
 
-// read returns the mounts of now.
-func (t *mountTable) read() ([]mount, error) {
+// read returns the mounts of now, and whether it was the kernel that told them.
+func (t *mountTable) read() (mounts []mount, kernels bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.file != nil && !t.changedLocked() {
-		return t.mounts, nil
+		return t.mounts, t.kernels, nil
 	}
 	if err := t.readLocked(); err != nil {
 		t.closeLocked()
-		return nil, fmt.Errorf("reading the mounts: %w", err)
+		return nil, false, fmt.Errorf("reading the mounts: %w", err)
 	}
-	return t.mounts, nil
+	return t.mounts, t.kernels, nil
 }
 
 // readLocked reads the file, which was polled before: what changes from now on
@@ -57,6 +59,8 @@ func (t *mountTable) readLocked() error {
 			return fmt.Errorf("opening %q: %w", t.path, err)
 		}
 		t.file = os.NewFile(uintptr(fd), t.path)
+		var stat unix.Statfs_t
+		t.kernels = unix.Fstatfs(fd, &stat) == nil && stat.Type == unix.PROC_SUPER_MAGIC
 	}
 	if _, err := t.file.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -72,12 +76,10 @@ func (t *mountTable) readLocked() error {
 // changedLocked reports whether the file has to be read again: always where it is
 // not the kernel's.
 func (t *mountTable) changedLocked() bool {
-	fd := int(t.file.Fd())
-	var stat unix.Statfs_t
-	if err := unix.Fstatfs(fd, &stat); err != nil || stat.Type != unix.PROC_SUPER_MAGIC {
+	if !t.kernels {
 		return true
 	}
-	polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
+	polled := []unix.PollFd{{Fd: int32(t.file.Fd()), Events: unix.POLLPRI}}
 	for {
 		_, err := unix.Poll(polled, 0)
 		if errors.Is(err, unix.EINTR) {

@@ -17,7 +17,7 @@ func TestMountsOfAFile(t *testing.T) {
 	t.Parallel()
 	table := mountTable{path: filepath.Join(t.TempDir(), "mountinfo")}
 	defer table.close()
-	if _, err := table.read(); err == nil {
+	if _, _, err := table.read(); err == nil {
 		t.Error("a file that is not there is no error")
 	}
 	for _, point := range []string{"/", "/data"} {
@@ -25,7 +25,7 @@ func TestMountsOfAFile(t *testing.T) {
 		if err := os.WriteFile(table.path, []byte(line), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		mounts, err := table.read()
+		mounts, _, err := table.read()
 		if err != nil || len(mounts) != 1 || mounts[0].point != point {
 			t.Errorf("mounts are %v, %v", mounts, err)
 		}
@@ -39,7 +39,7 @@ func TestMountsOfTheKernel(t *testing.T) {
 	defer table.close()
 	has := func(point string) bool {
 		t.Helper()
-		mounts, err := table.read()
+		mounts, _, err := table.read()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,13 +76,73 @@ func TestMountsOfTheKernel(t *testing.T) {
 	t.Error("the file is read each time")
 }
 
+// What lies under another mount cannot be asked, and the other's size is not its own.
+func TestMountsThatAreHidden(t *testing.T) {
+	table := mountTable{path: mountinfo("/")}
+	defer table.close()
+	folder := t.TempDir()
+	for _, size := range []string{"size=64k", "size=128k"} {
+		err := unix.Mount("none", folder, "tmpfs", 0, size)
+		testkit.Need(t, err == nil, fmt.Sprintf("a user who may mount file systems: %v", err))
+		defer func() { _ = unix.Unmount(folder, unix.MNT_DETACH) }()
+	}
+	all, err := readFilesystems("/", &table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []uint64
+	for i := range all {
+		if all[i].point == folder && all[i].known {
+			sizes = append(sizes, all[i].size)
+		}
+	}
+	if !slices.Equal(sizes, []uint64{128 << 10}) {
+		t.Errorf("the sizes at %s are %d", folder, sizes)
+	}
+}
+
+// Where of the host's root folder only /proc is mounted, as in a swarm, a file system
+// is asked where the agent has it, and not what stands in the place of the root.
+func TestMountsOfAPartOfTheHost(t *testing.T) {
+	root := t.TempDir()
+	err := unix.Mount("none", root, "tmpfs", 0, "size=64k")
+	testkit.Need(t, err == nil, fmt.Sprintf("a user who may mount file systems: %v", err))
+	defer func() { _ = unix.Unmount(root, unix.MNT_DETACH) }()
+	proc := filepath.Join(root, "proc")
+	if err := os.Mkdir(proc, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("/proc", proc, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Unmount(proc, unix.MNT_DETACH) }()
+	table := mountTable{path: mountinfo(root)}
+	defer table.close()
+	all, err := readFilesystems(root, &table, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := 0
+	for i := range all {
+		if all[i].known && all[i].point != root && all[i].size == 64<<10 {
+			t.Errorf("%s has the size of the folder that stands for the root", all[i].point)
+		}
+		if all[i].known {
+			known++
+		}
+	}
+	if known == 0 {
+		t.Error("no file system is known")
+	}
+}
+
 // BenchmarkMounts asks for the mounts of this machine, kept and read anew.
 func BenchmarkMounts(b *testing.B) {
 	table := mountTable{path: mountinfo("/")}
 	defer table.close()
 	b.Run("kept", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := table.read(); err != nil {
+			if _, _, err := table.read(); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -101,14 +101,32 @@ func nodeDiskRows() []nodeDiskRow {
 	}
 }
 
-// writeDisks writes the counters of each block device but those in memory and the
-// loops.
+// isPart reports whether node_exporter leaves a block device out: those in memory,
+// loops, and the partitions of a disk, which would count twice in a sum.
+func isPart(name string) bool {
+	stem := strings.TrimRight(name, "0123456789")
+	if stem == name {
+		return false
+	}
+	switch stem {
+	case "ram", "zram", "loop", "fd":
+		return true
+	}
+	for _, disk := range [...]string{"hd", "sd", "vd", "xvd"} {
+		if letter, ok := strings.CutPrefix(stem, disk); ok && len(letter) == 1 {
+			return true
+		}
+	}
+	return strings.HasPrefix(stem, "nvme") && strings.HasSuffix(stem, "p")
+}
+
+// writeDisks writes the counters of each block device that node_exporter shows.
 func (t *nodeTable) writeDisks(w *writer, disks []diskStats) {
 	for r := range t.disks {
 		row := &t.disks[r]
 		w.begin(&row.description)
 		for i := range disks {
-			if name := disks[i].name; !strings.HasPrefix(name, "ram") && !strings.HasPrefix(name, "loop") && !strings.HasPrefix(name, "fd") {
+			if name := disks[i].name; !isPart(name) {
 				w.with(row.of(&disks[i]), name)
 			}
 		}
