@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -100,9 +101,7 @@ func (m *members) read(s *Sample, buffer *Buffer, parts Parts) {
 	pids := m.pids(buffer)
 	if parts&Members != 0 {
 		p.Count = Value{uint64(len(pids)), true}
-		for _, pid := range pids {
-			m.countFiles(p, pid)
-		}
+		m.countFiles(p, pids)
 	}
 	if parts&Referenced != 0 {
 		for _, pid := range pids {
@@ -146,20 +145,31 @@ func (m *members) pids(buffer *Buffer) []int {
 	return pids
 }
 
-// countFiles counts the open files and sockets of a process.
-func (m *members) countFiles(p *Processes, pid int) {
-	folder := m.path(pid, "fd")
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return
-	}
-	p.Descriptors = Value{p.Descriptors.N + uint64(len(entries)), true}
-	p.Sockets.OK = true
-	for _, entry := range entries {
-		if target, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && strings.HasPrefix(target, "socket:") {
-			p.Sockets.N++
+// countFiles counts the open files and sockets of processes. Listing the files of
+// another user's process takes a right, and asking which are sockets takes another
+// one: without it the number is not known, and must not be shown too small.
+func (m *members) countFiles(p *Processes, pids []int) {
+	files, sockets := Value{OK: true}, Value{OK: true}
+	for _, pid := range pids {
+		folder := m.path(pid, "fd")
+		entries, err := os.ReadDir(folder)
+		if errors.Is(err, fs.ErrPermission) {
+			return
+		}
+		files.N += uint64(len(entries))
+		for _, entry := range entries {
+			if !sockets.OK {
+				break
+			}
+			target, err := os.Readlink(filepath.Join(folder, entry.Name()))
+			if errors.Is(err, fs.ErrPermission) {
+				sockets = Value{}
+			} else if err == nil && strings.HasPrefix(target, "socket:") {
+				sockets.N++
+			}
 		}
 	}
+	p.Descriptors, p.Sockets = files, sockets
 }
 
 // readSchedule adds up the processes' times. One that has ended, or whose number

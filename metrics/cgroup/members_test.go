@@ -5,7 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParseNumaStat(t *testing.T) {
@@ -92,6 +95,63 @@ func TestScheduleKeepsWhatHasEnded(t *testing.T) {
 	schedstat(2210, 5)
 	f("2210\n", 145)
 	if err := os.Remove(procs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Without the right to look into the processes of others their files are not known,
+// which is not the same as none.
+func TestFilesThatMayNotBeSeen(t *testing.T) {
+	root := t.TempDir()
+	copyTree(t, "testdata/v2-systemd", root)
+	write(t, filepath.Join(root, "sys/fs/cgroup/system.slice/docker-"+limited+".scope/cgroup.procs"), "2210\n2211\n")
+	for _, pid := range []string{"2210", "2211"} {
+		folder := filepath.Join(root, "proc", pid, "fd")
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("socket:[7]", filepath.Join(folder, "3")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs, err := NewFS(root, Members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := fs.Open(2210, limited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	if got := read(t, group).Processes; got.Descriptors != v(2) || got.Sockets != v(2) {
+		t.Errorf("%v files, %v sockets, want 2", got.Descriptors, got.Sockets)
+	}
+	withoutCapabilities(t)
+	f := func(mode os.FileMode, files Value) {
+		t.Helper()
+		if err := os.Chmod(filepath.Join(root, "proc/2211/fd"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, group).Processes; got.Descriptors != files || got.Sockets != (Value{}) {
+			t.Errorf("%v files, %v sockets, want %v and none", got.Descriptors, got.Sockets, files)
+		}
+	}
+	f(0o400, v(2))
+	f(0, Value{})
+	// So that the folder can be removed.
+	if err := os.Chmod(filepath.Join(root, "proc/2211/fd"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withoutCapabilities takes all capabilities from the rest of a test, which has to
+// stay in its goroutine.
+func withoutCapabilities(t *testing.T) {
+	t.Helper()
+	// The thread ends with the goroutine, since it stays locked.
+	runtime.LockOSThread()
+	header, none := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, [2]unix.CapUserData{}
+	if err := unix.Capset(&header, &none[0]); err != nil {
 		t.Fatal(err)
 	}
 }
