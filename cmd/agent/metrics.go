@@ -55,9 +55,14 @@ func cadvisorFlags() []string {
 		"collector_cert", "collector_key", "container_hints", "containerd", "containerd-namespace", "containerd_env_metadata_whitelist",
 		"disable_metrics_config", "docker", "docker-tls!", "docker-tls-ca", "docker-tls-cert", "docker-tls-key", "docker_only!",
 		"docker_root", "enable_load_reader!", "event_storage_age_limit", "event_storage_event_limit",
-		"global_housekeeping_interval", "housekeeping_interval", "log_dir", "logtostderr!", "machine_id_file", "max_housekeeping_interval",
-		"max_procs", "perf_events_config", "podman", "profiling!", "raw_cgroup_prefix_whitelist", "referenced_reset_interval",
-		"resctrl_interval", "stderrthreshold", "storage_duration", "update_machine_info_interval", "v", "vmodule",
+		"global_housekeeping_interval", "housekeeping_interval", "http_auth_file", "http_auth_realm", "http_digest_file", "http_digest_realm",
+		"log_dir", "log_file", "logtostderr!", "machine_id_file", "max_housekeeping_interval",
+		"max_procs", "perf_events_config", "podman", "profiling!", "prometheus_endpoint", "raw_cgroup_prefix_whitelist", "referenced_reset_interval",
+		"resctrl_interval", "skip_headers!", "stderrthreshold", "storage_driver", "storage_driver_buffer_duration", "storage_driver_db", "storage_driver_es_enable_sniffer!",
+		"storage_driver_es_index", "storage_driver_es_type", "storage_driver_host", "storage_driver_influxdb_retention_policy",
+		"storage_driver_kafka_broker_list", "storage_driver_kafka_ssl_ca", "storage_driver_kafka_ssl_cert", "storage_driver_kafka_ssl_key",
+		"storage_driver_kafka_ssl_verify!", "storage_driver_kafka_topic", "storage_driver_password", "storage_driver_secure!", "storage_driver_table",
+		"storage_driver_user", "storage_duration", "update_machine_info_interval", "url_base_prefix", "v", "vmodule",
 	}
 }
 

@@ -17,6 +17,7 @@ func TestCadvisorFlags(t *testing.T) {
 		"-docker_only", "--housekeeping_interval=30s", "-storage_duration", "1m0s", "--port=8081", "-logtostderr", "-v=4",
 		"-store_container_labels=false", "--whitelisted_container_labels=a, b,", "--docker_env_metadata_whitelist=APP_",
 		"-disable_metrics=disk,tcp", "--disable_root_cgroup_stats",
+		"-storage_driver=influxdb", "-storage_driver_host=influx:8086", "--storage_driver_secure", "--url_base_prefix=/x", "-prometheus_endpoint", "/m", "--http_auth_file=a",
 	}, noEnv)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,11 @@ func TestCadvisorFlags(t *testing.T) {
 	if !slices.Equal(o.listen, []string{":8081"}) {
 		t.Errorf("listens at %q", o.listen)
 	}
-	if want := []string{"docker_only", "housekeeping_interval", "logtostderr", "storage_duration", "v"}; !slices.Equal(m.ignored, want) {
+	want := []string{
+		"docker_only", "housekeeping_interval", "http_auth_file", "logtostderr", "prometheus_endpoint",
+		"storage_driver", "storage_driver_host", "storage_driver_secure", "storage_duration", "url_base_prefix", "v",
+	}
+	if !slices.Equal(m.ignored, want) {
 		t.Errorf("ignored %q, want %q", m.ignored, want)
 	}
 }
