@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"tallyman/adapters"
+	"tallyman/collector"
 )
 
 // ErrStopped says that the table has ended.
@@ -71,7 +72,7 @@ func (t *Table) apply(definitions []Definition) error {
 		case old[step.route.Identity()] != nil:
 			follows[step.route.Identity()] = step.route
 		default:
-			t.install(step.route)
+			t.install(step.route, nil)
 		}
 	}
 	for identity, r := range old {
@@ -154,8 +155,9 @@ func (t *Table) make(d *Definition) (*Route, error) {
 	return r, nil
 }
 
-// install takes a new route into the table and tells it of all logs.
-func (t *Table) install(r *Route) {
+// install takes a new route into the table and tells it of all logs, and of those
+// that the route before it has left.
+func (t *Table) install(r *Route, left []collector.Log) {
 	t.mu.Lock()
 	if t.stopped {
 		t.mu.Unlock()
@@ -167,7 +169,7 @@ func (t *Table) install(r *Route) {
 	t.startLocked(r)
 	t.mu.Unlock()
 	t.saveSoon()
-	t.offerAll(r)
+	t.offerAll(r, left)
 }
 
 // retire begins to end a route. The one that follows it, if any, takes over when
@@ -175,12 +177,12 @@ func (t *Table) install(r *Route) {
 func (t *Table) retire(r, follows *Route) {
 	if follows != nil {
 		r.mu.Lock()
-		r.handOver = func() { t.install(follows) }
+		r.handOver = func(left []collector.Log) { t.install(follows, left) }
 		late := r.closed
 		r.mu.Unlock()
 		if late {
 			// It has ended with the table meanwhile, and called nobody.
-			t.install(follows)
+			t.install(follows, nil)
 		}
 	}
 	t.mu.Lock()

@@ -136,6 +136,35 @@ func TestApply(t *testing.T) {
 	})
 }
 
+// TestApplyTakesOverRemovedContainers: what a removed container has left, and its
+// route could not deliver, goes on with the route that follows.
+func TestApplyTakesOverRemovedContainers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &factory{book: newLedger()}
+		f.answer = func(context.Context, []string) error { return errBroken }
+		c, p := f.catalog(), newPositions()
+		table := newTable(t, routes.TableConfig{Positions: p}, nil)
+		stop := run(t, table)
+		apply(t, table, c, "fake://a:1")
+		l := newLog(t, newContainer("c"))
+		table.Found(l)
+		l.write(25)
+		l.end()
+		table.Gone("c")
+		time.Sleep(time.Minute)
+		f.answer = nil
+		apply(t, table, c, "fake://a:1?colour=red")
+		time.Sleep(time.Minute)
+		if got := f.book.has("c"); !slices.Equal(got, numbers(25)) || l.open() != 0 {
+			t.Errorf("lines %v came, %d readers are open", got, l.open())
+		}
+		if left := p.saved("fake://a:1"); len(left) != 0 {
+			t.Errorf("positions %v are left", left)
+		}
+		stop()
+	})
+}
+
 // TestApplyDelivers: a route that is removed delivers what is in flight, within
 // the grace period.
 func TestApplyDelivers(t *testing.T) {

@@ -103,8 +103,10 @@ type Route struct {
 	refused map[string]struct{}
 	closed  bool
 	// handOver is called when everything is settled and saved and the logs are
-	// still held, so that a route that follows this one finds all of them.
-	handOver func()
+	// still held, so that a route that follows this one finds all of them: it gets
+	// those that were not read to their end, since nobody else tells any more of
+	// containers that were removed.
+	handOver func(left []collector.Log)
 }
 
 func newRoute(cfg routeConfig) *Route {
@@ -354,7 +356,11 @@ func (r *Route) close(ctx context.Context) {
 	r.mu.Unlock()
 	r.unsaved()
 	if handOver != nil {
-		handOver()
+		left := make([]collector.Log, len(open))
+		for i, c := range open {
+			left[i] = c.log
+		}
+		handOver(left)
 	}
 	for _, c := range open {
 		r.closeReader(c)

@@ -134,10 +134,11 @@ func (t *Table) offer(r *Route, log collector.Log) {
 	}
 }
 
-// offerAll tells a route, which is in the table already, of all logs there are.
-func (t *Table) offerAll(r *Route) {
+// offerAll tells a route, which is in the table already, of all logs there are,
+// and of those that the route before it has left, of removed containers among them.
+func (t *Table) offerAll(r *Route, left []collector.Log) {
 	t.mu.Lock()
-	logs := slices.Collect(maps.Values(t.logs))
+	logs := slices.AppendSeq(left, maps.Values(t.logs))
 	t.mu.Unlock()
 	for _, log := range logs {
 		t.offer(r, log)
@@ -267,7 +268,7 @@ func (t *Table) Stream(ctx context.Context, title string, f Filter, a adapters.A
 	t.mu.Lock()
 	t.viewers[r] = struct{}{}
 	t.mu.Unlock()
-	t.offerAll(r)
+	t.offerAll(r, nil)
 	r.run(ctx)
 	t.mu.Lock()
 	delete(t.viewers, r)
