@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tallyman/adapters"
+	"tallyman/collector/record"
 	"tallyman/routes"
 )
 
@@ -268,5 +269,27 @@ func TestGivenUpWhileDown(t *testing.T) {
 		if got := book.has("c"); got[0] != 30 || got[29] != 59 {
 			t.Errorf("lines %v came", got)
 		}
+	})
+}
+
+// TestGivenUpBeforeSince: a line that is too old for the route is filtered and not
+// dropped, also where its log gives it up.
+func TestGivenUpBeforeSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		l := newLog(t, record.Container{ID: "c", Created: begun.Add(-time.Hour)})
+		l.timeOf = func(n int) int64 { return begun.Add(time.Duration(n-40) * time.Minute).UnixNano() }
+		l.write(40)
+		l.floor = 30
+		since := "fake://host:1?since=15m"
+		table := newTable(t, routes.TableConfig{}, map[string]adapters.Adapter{since: &syncAdapter{book: newLedger()}})
+		table.Found(l)
+		stop := run(t, table)
+		time.Sleep(time.Minute)
+		tally := table.Routes()[0].Tally()
+		if got := tally.DroppedFor("spool_full").Lines; got != 5 || tally.Filtered.Lines != 25 || tally.Delivered.Lines != 10 || !tally.Balanced {
+			t.Errorf("%d lines are given up, %d filtered and %d delivered", got, tally.Filtered.Lines, tally.Delivered.Lines)
+		}
+		stop()
 	})
 }

@@ -251,7 +251,7 @@ func (s *stages) leaveOut(b *record.Batch) record.Count {
 	kept := b.Records[:0]
 	for i := range b.Records {
 		rec := &b.Records[i]
-		if s.unwanted[rec.Stream] || s.leavesOut(rec) {
+		if s.unwanted[rec.Stream] || rec.Time < s.notBefore || s.leavesOut(rec) {
 			left.Add(record.Count{Lines: 1, Bytes: int64(len(rec.Line))})
 			continue
 		}
