@@ -305,6 +305,31 @@ func TestSince(t *testing.T) {
 	f("1969-01-01T00:00:00Z")
 }
 
+// TestClockSetBack: while the clock is behind the time at which a route was first
+// met, nothing shows that a container is not a new one.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := func(ahead time.Duration, want int) {
+			t.Helper()
+			book, p := newLedger(), newPositions()
+			p.Meet(uri, "", time.Now().Add(ahead))
+			table := newTable(t, routes.TableConfig{Positions: p}, map[string]adapters.Adapter{uri: &syncAdapter{book: book}})
+			l := newLog(t, record.Container{ID: "c", Created: time.Now().Add(-time.Minute)})
+			l.write(10)
+			table.Found(l)
+			stop := run(t, table)
+			time.Sleep(time.Second)
+			stop()
+			if got := len(book.has("c")); got != want {
+				t.Errorf("first met %v ago: %d lines came, want %d", -ahead, got, want)
+			}
+		}
+		f(-time.Hour, 10)
+		f(-time.Second, 0)
+		f(time.Hour, 10)
+	})
+}
+
 // TestTail: a route begins so many lines before the end of a log that is older
 // than itself, and nowhere else. An option of its own asks for the backlog too, the
 // default of all routes only bounds it.

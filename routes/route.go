@@ -235,10 +235,13 @@ func (r *Route) start(c *record.Container) (record.Position, record.Account) {
 // Beginning returns where the route begins in a container's log when it first
 // meets it.
 func (r *Route) Beginning(c *record.Container) record.Position {
+	// Without the monotonic clocks, which do not show that the host's was set back.
+	now, first := time.Now().Round(0), r.first.Round(0)
 	switch {
-	case c.Created.IsZero() || c.Created.After(r.first):
+	case c.Created.IsZero() || c.Created.After(first) || first.After(now):
 		// The age of a container that vanished before the engine could be asked is
-		// not known: repeating is better than losing.
+		// not known, nor whether one is older than a route that has come in a time
+		// that is still to be: repeating is better than losing.
 		return record.Oldest()
 	case r.cfg.Backlog || r.plan.notBefore != 0:
 		return r.cfg.Tail.from()
