@@ -93,6 +93,22 @@ func (t *Table) Routes() []*Route {
 	return slices.Clone(t.routes)
 }
 
+// Reading returns the IDs of the containers whose log a route has not read to its
+// end, those that were removed among them.
+func (t *Table) Reading() []string {
+	var ids []string
+	for _, r := range t.Routes() {
+		r.mu.Lock()
+		for id, c := range r.cursors {
+			if !c.finished {
+				ids = append(ids, id)
+			}
+		}
+		r.mu.Unlock()
+	}
+	return ids
+}
+
 // Viewers returns how many streams are being served.
 func (t *Table) Viewers() int {
 	t.mu.Lock()

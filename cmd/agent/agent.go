@@ -298,7 +298,15 @@ func (a *agent) forgetOnce(now time.Time) {
 		// Whether containers are gone is not known now.
 		return
 	}
-	var identities, ids []string
+	a.forgetUnseen(now)
+}
+
+// forgetUnseen drops the positions of containers and routes that are gone and were
+// for long.
+func (a *agent) forgetUnseen(now time.Time) {
+	// What a removed container has left may wait for longer than is remembered.
+	var identities []string
+	ids := a.table.Reading()
 	for _, r := range a.table.Routes() {
 		identities = append(identities, r.Identity())
 	}
