@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"io"
 	"tallyman/collector"
 	"tallyman/collector/record"
 	"testing"
@@ -99,6 +100,47 @@ func TestBudget(t *testing.T) {
 	}
 	// Nothing was taken from the small one.
 	wantRange(t, readNumbers(t, openReader(t, small, record.Oldest()), 100), 0, 50)
+}
+
+// What was evicted to the last record is told though nothing follows it, once.
+func TestEvictedToTheEnd(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		s := openSpool(t, Options{})
+		l := openLog(t, s)
+		r := openReader(t, l, record.Oldest())
+		b := record.NewBatch()
+		appendLines(t, l, 0, 20, 100)
+		flush(t, l)
+		if err := r.Next(b); err != nil {
+			t.Fatal(err)
+		}
+		back := b.Start
+		back.Skip += 5 // Five of them were delivered.
+		if s.GiveUp(1) == 0 {
+			t.Fatal("nothing was given up")
+		}
+		if err := r.Seek(back); err != nil {
+			t.Fatal(err)
+		}
+		if ended {
+			l.End()
+		}
+		lost := int64(0)
+		err := r.Next(b)
+		for ; err == nil; err = r.Next(b) {
+			lost += b.Lost
+			r.Release(b.End)
+		}
+		if lost != 15 || s.Stats().Dropped.Load() != 15 || errors.Is(err, io.EOF) != ended {
+			t.Errorf("ended=%v: the batches tell of %d missing records, the counter of %d, then %v", ended, lost, s.Stats().Dropped.Load(), err)
+		}
+		appendLines(t, l, 20, 30, 100)
+		flush(t, l)
+		wantRange(t, readNumbers(t, r, 100), 20, 30)
+		if r.lost != 15 {
+			t.Errorf("%d are counted in the end", r.lost)
+		}
+	}
 }
 
 // What was read and evicted before it was delivered is counted when the cursor

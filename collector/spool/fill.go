@@ -84,6 +84,15 @@ func (r *Reader) take(b *record.Batch, h *header, payload []byte, off int64) err
 	return nil
 }
 
+// missBefore counts the records that are missing before a segment with nothing in
+// it: no record tells of them.
+func (r *Reader) missBefore(seg *segment) {
+	if r.off == segmentHeaderSize && r.next < seg.first {
+		r.miss(gap{r.next, seg.first})
+		r.next = seg.first
+	}
+}
+
 // miss counts the records of a gap that were not counted before, when the cursor
 // was here already.
 func (r *Reader) miss(g gap) {

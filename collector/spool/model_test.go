@@ -128,6 +128,12 @@ func (m *model) read(r *modelReader, b *record.Batch) {
 		}
 		r.next = n + 1
 	}
+	if first < 0 && b.Lost > 0 {
+		// Nothing has come yet behind what is missing.
+		for ; r.next < int(r.Reader.next); r.next++ {
+			r.lost[r.next] = true
+		}
+	}
 	if r.Reader.lost != int64(len(r.lost)) {
 		m.t.Fatalf("the reader says that %d are lost, want %d", r.Reader.lost, len(r.lost))
 	}

@@ -201,7 +201,13 @@ func (r *Reader) Next(b *record.Batch) error {
 			b.Lost, r.told = r.lost-r.told, r.lost
 			return nil
 		}
+		r.missBefore(r.seg)
 		switch {
+		case r.lost > r.told:
+			// What is missing before the end is told without what follows.
+			b.Start, b.End, b.More = r.position(), r.position(), next != nil || ended
+			b.Lost, r.told = r.lost-r.told, r.lost
+			return nil
 		case next != nil:
 			r.log.mu.Lock()
 			err := r.enterLocked(next, r.next)
