@@ -2,6 +2,7 @@ package jsonfile
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type generation struct {
 	// packed is the compressed file where this is one. It stays open, so that
 	// its inode is not given to another.
 	packed *os.File
+	// torn says that not all of it could be unpacked; set with the text.
+	torn bool
 	// rescued is the path of the agent's own copy of the text, empty where there
 	// is none; guarded by the log's mutex.
 	rescued string
@@ -150,43 +153,47 @@ func (g *generation) unpack(dir string) error {
 	if g.file != nil {
 		return nil
 	}
-	text, err := unpackTo(dir, g.packed)
+	text, torn, err := unpackTo(dir, g.packed)
 	if err != nil {
 		return fmt.Errorf("unpacking %q: %w", g.path, err)
 	}
+	g.torn = torn
 	g.setFile(text)
 	return nil
 }
 
-func unpackTo(dir string, packed *os.File) (*os.File, error) {
-	text, err := os.CreateTemp(dir, "unpacked-*")
+func unpackTo(dir string, packed *os.File) (text *os.File, torn bool, err error) {
+	text, err = os.CreateTemp(dir, "unpacked-*")
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := os.Remove(text.Name()); err != nil {
-		return nil, errors.Join(err, text.Close())
+		return nil, false, errors.Join(err, text.Close())
 	}
-	if err := inflate(text, packed); err != nil {
-		return nil, errors.Join(err, text.Close())
+	if torn, err = inflate(text, packed); err != nil {
+		return nil, false, errors.Join(err, text.Close())
 	}
-	return text, nil
+	return text, torn, nil
 }
 
 // inflate writes what packed holds to w. What a torn or damaged file still
-// yields before the damage counts as its text.
-func inflate(w io.Writer, packed *os.File) error {
+// yields before the damage counts as its text: a crash of the host leaves files
+// that are empty or end in zeros, and whoever waited for more would never get to
+// the younger ones.
+func inflate(w io.Writer, packed *os.File) (torn bool, err error) {
 	if _, err := packed.Seek(0, io.SeekStart); err != nil {
-		return err
+		return false, err
 	}
 	unzip, err := gzip.NewReader(packed)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = io.Copy(w, unzip)
 	}
-	_, err = io.Copy(w, unzip)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) {
-		return nil
+	var corrupt flate.CorruptInputError
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader) ||
+		errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt) {
+		return true, nil
 	}
-	return err
+	return false, err
 }
 
 var crcTable = crc64.MakeTable(crc64.ECMA)

@@ -548,6 +548,19 @@ func (l *Log) close() {
 	l.chain = nil
 }
 
+// unpackLocked makes the text of a generation readable, and tells when not all of
+// it is there.
+func (l *Log) unpackLocked(g *generation) error {
+	err := g.unpack(l.root.tempDir)
+	if g.torn {
+		g.torn = false
+		l.root.stats.Broken.Add(1)
+		l.root.logger.Warn("a compressed log is damaged; what cannot be unpacked of it is lost",
+			"container", l.Container().Name, "file", g.path)
+	}
+	return err
+}
+
 // countOnce reports whether the damage at a place is seen for the first time.
 func (l *Log) countOnce(g *generation, off int64) bool {
 	l.mu.Lock()

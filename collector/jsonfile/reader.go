@@ -94,7 +94,7 @@ func (r *Reader) placeLocked(to record.Position) error {
 			}
 			return &collector.LostError{Position: to}
 		}
-		if err := g.unpack(l.root.tempDir); err != nil {
+		if err := l.unpackLocked(g); err != nil {
 			return err
 		}
 		off := to.Off
@@ -126,7 +126,7 @@ func (r *Reader) placeOldestLocked() error {
 	r.gen, r.off = nil, 0
 	if len(r.log.chain) > 0 {
 		r.goToLocked(r.log.chain[0], r.log.chain[0].base)
-		if err := r.gen.unpack(r.log.root.tempDir); err != nil {
+		if err := r.log.unpackLocked(r.gen); err != nil {
 			return err
 		}
 	}
@@ -263,7 +263,7 @@ func (r *Reader) begin() bool {
 func (r *Reader) enter(next *generation) error {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
-	if err := next.unpack(r.log.root.tempDir); err != nil {
+	if err := r.log.unpackLocked(next); err != nil {
 		return err
 	}
 	r.goToLocked(next, next.base)

@@ -88,7 +88,7 @@ func (r *Root) rescue(l *Log) {
 	if r.vault == nil {
 		return
 	}
-	for _, p := range l.inPeril(r.tempDir) {
+	for _, p := range l.inPeril() {
 		if !p.unlinked && r.budget.Held()+p.size > r.budget.Limit() {
 			// dockerd still has it. A younger one is not copied either: the order
 			// has no hole.
@@ -147,7 +147,7 @@ type peril struct {
 }
 
 // inPeril returns the generations to rescue, oldest first.
-func (l *Log) inPeril(tempDir string) []peril {
+func (l *Log) inPeril() []peril {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var found []peril
@@ -157,7 +157,7 @@ func (l *Log) inPeril(tempDir string) []peril {
 		}
 		if _, needed := l.neededFromLocked(g); needed && g.rescued == "" {
 			// What cannot be unpacked cannot be read either, which is told there.
-			_ = g.unpack(tempDir)
+			_ = l.unpackLocked(g)
 		}
 		if p, ok := l.perilLocked(g); ok {
 			found = append(found, p)
