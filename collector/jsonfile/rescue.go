@@ -187,16 +187,20 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 	l.mu.Lock()
 	p, needed := l.perilLocked(p.gen)
 	var text *os.File
+	var younger string
 	var err error
 	if needed {
 		text, err = p.gen.duplicate()
+		for g := p.gen.next.Load(); g != nil && younger == ""; g = g.next.Load() {
+			younger = g.rescued
+		}
 	}
 	l.mu.Unlock()
 	if !needed || err != nil {
 		return err
 	}
 	defer text.Close()
-	path, err := r.vault.add(l.Container(), text, p.from-p.gen.base, p.name, p.from)
+	path, err := r.vault.add(l.Container(), text, p.from-p.gen.base, p.name, p.from, younger)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,15 +157,16 @@ func (v *vault) drop(path string) error {
 }
 
 // add copies a text from the offset at on and returns the copy's path. name is
-// the generation's, base the offset in it at which the copy begins.
-func (v *vault) add(c *record.Container, text *os.File, at int64, name record.Generation, base int64) (string, error) {
+// the generation's, base the offset in it at which the copy begins. younger is the
+// path of the next copy in the log's order, empty where there is none.
+func (v *vault) add(c *record.Container, text *os.File, at int64, name record.Generation, base int64, younger string) (string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	folder := filepath.Join(v.dir, c.ID)
 	if err := v.describe(folder, c); err != nil {
 		return "", err
 	}
-	made, err := behind(folder, time.Now())
+	made, err := between(folder, younger, time.Now())
 	if err != nil {
 		return "", err
 	}
@@ -179,17 +179,29 @@ func (v *vault) add(c *record.Container, text *os.File, at int64, name record.Ge
 	return path, nil
 }
 
-// behind returns the time for the name of the next copy in a folder: now or, where
-// the clock has been set back, one behind that of the newest there.
-func behind(folder string, now time.Time) (time.Time, error) {
+// between returns the time for the name of the next copy in a folder: now or, where
+// the clock has been set back, one behind that of the newest there. Where younger
+// is there already, of which the file was copied for a reader that needed no older
+// one, it is a time before that and behind all that is older.
+func between(folder, younger string, now time.Time) (time.Time, error) {
 	entries, err := os.ReadDir(folder)
-	for _, entry := range slices.Backward(entries) {
-		var at int64
-		if _, err := fmt.Sscanf(entry.Name(), "%d-", &at); err == nil && strings.HasSuffix(entry.Name(), rescuedSuffix) {
-			return time.Unix(0, max(now.UnixNano(), at+1)), nil
+	limit, exists := copyTime(filepath.Base(younger))
+	older := int64(0)
+	for _, entry := range entries {
+		if at, ok := copyTime(entry.Name()); ok && (!exists || at < limit) {
+			older = max(older, at)
 		}
 	}
-	return now, err
+	if exists {
+		return time.Unix(0, older+min(int64(time.Second), (limit-older)/2)), err
+	}
+	return time.Unix(0, max(now.UnixNano(), older+1)), err
+}
+
+// copyTime returns the time in the name of a copy; false for another file.
+func copyTime(name string) (at int64, ok bool) {
+	_, err := fmt.Sscanf(name, "%d-", &at)
+	return at, err == nil && strings.HasSuffix(name, rescuedSuffix)
 }
 
 // describe makes a container's folder and writes down what the container is,

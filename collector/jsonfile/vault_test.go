@@ -33,7 +33,7 @@ func TestCopiesKeepTheirOrder(t *testing.T) {
 	const copies = 4
 	for i := range uint64(copies) {
 		name := record.Generation{Inode: i, Len: 1}
-		path, err := v.add(running("web"), text, 0, name, 0)
+		path, err := v.add(running("web"), text, 0, name, 0, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +54,36 @@ func TestCopiesKeepTheirOrder(t *testing.T) {
 	for i, g := range found {
 		if g.inode != uint64(i) {
 			t.Errorf("copy %d is the %d. that was made", i, g.inode)
+		}
+	}
+}
+
+// TestOlderCopiesComeFirst: copies of older files that are made later are read
+// before those of younger ones.
+func TestOlderCopiesComeFirst(t *testing.T) {
+	v, text := openTestVault(t)
+	add := func(i uint64, younger string) (path string) {
+		t.Helper()
+		path, err := v.add(running("web"), text, 0, record.Generation{Inode: i, Len: 1}, 0, younger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	fourth := add(4, "")
+	add(5, "")
+	second := add(2, fourth)
+	add(3, fourth)
+	add(6, "")
+	add(1, second)
+	found, err := v.load("web")
+	if err != nil || len(found) != 6 {
+		t.Fatalf("%d copies, %v", len(found), err)
+	}
+	defer closeAll(found)
+	for i, g := range found {
+		if g.inode != uint64(i+1) {
+			t.Errorf("copy %d is of file %d", i+1, g.inode)
 		}
 	}
 }
@@ -82,10 +112,10 @@ func TestCopiesFolderIsDurable(t *testing.T) {
 	v, text := openTestVault(t)
 	files := &failingSync{dir: v.dir}
 	v.files = files
-	if _, err := v.add(running("web"), text, 0, record.Generation{}, 0); err == nil {
+	if _, err := v.add(running("web"), text, 0, record.Generation{}, 0, ""); err == nil {
 		t.Error("the failure is not told")
 	}
-	if _, err := v.add(running("web"), text, 0, record.Generation{}, 0); err != nil || !files.synced {
+	if _, err := v.add(running("web"), text, 0, record.Generation{}, 0, ""); err != nil || !files.synced {
 		t.Errorf("a copy is made (%v) in a folder that is not durable", err)
 	}
 }
