@@ -41,8 +41,10 @@ type generation struct {
 	// torn says that not all of it could be unpacked; set with the text.
 	torn bool
 	// rescued is the path of the agent's own copy of the text, empty where there
-	// is none; guarded by the log's mutex.
-	rescued string
+	// is none; guarded by the log's mutex. inherited says that it was made in an
+	// earlier life of the agent, whose last positions may not have been saved.
+	rescued   string
+	inherited bool
 
 	// text is held while the text is read, or is put in the place of another. It
 	// is taken after the log's mutex. The three below are written under both and

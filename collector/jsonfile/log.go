@@ -438,14 +438,14 @@ func (l *Log) reachBackLocked() error {
 		l.appendLocked(found)
 		return nil
 	}
-	first := l.chain[0].indexInLocked(found)
-	if first < 0 {
-		// The chain begins with a file that is gone: there is nothing older.
-		closeAll(found)
+	// Where the chain begins with a file that is gone there is nothing older.
+	older := found[:max(l.chain[0].indexInLocked(found), 0)]
+	for _, g := range found[len(older):] {
+		l.restoreLocked(g)
+	}
+	if len(older) == 0 {
 		return nil
 	}
-	closeAll(found[first:])
-	older := found[:first]
 	for i, g := range slices.Backward(older) {
 		next := l.chain[0]
 		if i+1 < len(older) {

@@ -87,7 +87,13 @@ func (r *Reader) placeLocked(to record.Position) error {
 		if err != nil {
 			return err
 		}
-		if g == nil {
+		if g != nil && to.Off < g.base {
+			// Others needed less when it was copied. dockerd may still have all of it.
+			if err := l.reachBackLocked(); err != nil {
+				return err
+			}
+		}
+		if g == nil || to.Off < g.base && !g.inherited {
 			l.root.stats.LostGenerations.Add(1)
 			if err := r.placeOldestLocked(); err != nil {
 				return err

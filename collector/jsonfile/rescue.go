@@ -212,6 +212,11 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if slices.Contains(l.chain, p.gen) {
+		if from, needed := l.neededFromLocked(p.gen); needed && from < p.from {
+			// A reader has come meanwhile that begins before the copy.
+			r.discard(junk{files: []*os.File{copied}, copy: path})
+			return nil
+		}
 		r.discard(junk{files: []*os.File{p.gen.replaceLocked(path, copied, p.from)}})
 		l.trimLocked(true)
 		return nil
@@ -222,6 +227,23 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 	}
 	r.discard(unused)
 	return nil
+}
+
+// restoreLocked puts a file in the place of the copy of its rest, for a reader that
+// needs more of it, and closes it where there is no such copy.
+func (l *Log) restoreLocked(whole *generation) {
+	i := slices.IndexFunc(l.chain, func(g *generation) bool {
+		return g.base > 0 && g.indexInLocked([]*generation{whole}) == 0
+	})
+	if i < 0 || l.unpackLocked(whole) != nil {
+		closeAll([]*generation{whole})
+		return
+	}
+	g := l.chain[i]
+	g.packed = whole.packed
+	unused := junk{copy: g.rescued}
+	unused.files = []*os.File{g.replaceLocked("", whole.file, 0)}
+	l.root.discard(unused)
 }
 
 // neededFromLocked returns the offset from which some reader needs a generation.

@@ -130,7 +130,7 @@ func (v *vault) load(id string) ([]*generation, error) {
 			err = errors.Join(err, openErr)
 			continue
 		}
-		g.rescued, g.base, g.inode, g.mark = path, base, name.Inode, name
+		g.rescued, g.inherited, g.base, g.inode, g.mark = path, true, base, name.Inode, name
 		found = append(found, g)
 	}
 	return found, err

@@ -1,0 +1,149 @@
+package jsonfile
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"tallyman/collector"
+	"tallyman/collector/durable"
+	"tallyman/collector/record"
+)
+
+// copiedRest writes two files, of which the first has been copied from its third
+// line on, for a reader that needs no more of it.
+func copiedRest(t *testing.T, compress bool) (root *Root, w *writer, l *Log, oldest record.Position) {
+	t.Helper()
+	dir, vault := t.TempDir(), t.TempDir()
+	root, _ = openRescuing(t, dir, vault, 1<<30)
+	w = newWriter(t, dir)
+	w.compress = compress
+	l = mustLog(t, root, running(w.id))
+	l.opened = l.opened.Add(-newcomers)
+	r, b := openReader(t, l, record.Oldest()), record.NewBatch()
+	t.Cleanup(func() { _ = r.Close() })
+	for _, text := range []string{"0", "1", "2", "3"} {
+		if text == "2" {
+			w.must(r.Next(b))
+			oldest = b.Start
+			r.Release(b.End)
+		}
+		w.line(text, record.Stdout)
+	}
+	w.rotate()
+	l.look()
+	w.line("4", record.Stdout)
+	waitFor(t, func() bool {
+		files := rescuedFiles(t, vault)
+		if len(files) != 1 {
+			return false
+		}
+		text, err := os.ReadFile(files[0])
+		return err == nil && !bytes.Contains(text, []byte(`"1\n"`)) && bytes.Contains(text, []byte(`"3\n"`))
+	})
+	waitFor(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.chain[0].base > 0
+	})
+	return root, w, l, oldest
+}
+
+// TestCopyDoesNotHideTheFile: a reader that begins before the copy that was made
+// of a file for another one reads the file, which dockerd still has.
+func TestCopyDoesNotHideTheFile(t *testing.T) {
+	f := func(compress, named bool) {
+		t.Helper()
+		root, w, l, oldest := copiedRest(t, compress)
+		if !named {
+			oldest = record.Oldest()
+		}
+		r := openReader(t, l, oldest)
+		got, _, _ := drain(t, r, record.NewBatch())
+		wantLines(t, got, []string{"0", "1", "2", "3", "4"})
+		// It is copied anew for this one.
+		waitFor(t, func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.chain[0].rescued != "" && l.chain[0].base == 0
+		})
+		waitFor(t, func() bool { return len(rescuedFiles(t, root.vault.dir)) == 1 })
+		if n := root.Stats().LostGenerations.Load(); n != 0 {
+			t.Errorf("%d places are said to be lost", n)
+		}
+		w.must(r.Close())
+	}
+	f(false, false)
+	f(false, true)
+	f(true, false)
+	f(true, true)
+}
+
+// TestCopyBeginsBehindAPosition: what lies between a position and a copy is lost
+// when the file is gone, which is told.
+func TestCopyBeginsBehindAPosition(t *testing.T) {
+	_, w, l, oldest := copiedRest(t, false)
+	w.must(os.Remove(w.path(1)))
+	r, err := l.Reader(oldest, func() {})
+	var lost *collector.LostError
+	if !errors.As(err, &lost) {
+		t.Fatalf("a position before the copy gives %v", err)
+	}
+	got, _, _ := drain(t, r, record.NewBatch())
+	wantLines(t, got, []string{"2", "3", "4"})
+	w.must(r.Close())
+}
+
+// TestReaderComesWhileCopying: a copy does not take the place of a file of which
+// a reader needs more that has come while it was made.
+func TestReaderComesWhileCopying(t *testing.T) {
+	root := openRoot(t)
+	var err error
+	if root.vault, err = openVault(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	w := newWriter(t, root.dir)
+	l := mustLog(t, root, running(w.id))
+	l.opened = l.opened.Add(-newcomers)
+	b := record.NewBatch()
+	first := openReader(t, l, record.Oldest())
+	w.line("0", record.Stdout)
+	w.must(first.Next(b))
+	first.Release(b.End)
+	w.line("1", record.Stdout)
+	w.rotate()
+	l.look()
+	perils := l.inPeril()
+	if len(perils) != 1 || perils[0].from == 0 {
+		t.Fatalf("%+v is in peril", perils)
+	}
+	var second collector.Reader
+	root.vault.files = &hookedFiles{hook: func() { second = openReader(t, l, record.Oldest()) }}
+	w.must(root.rescueOne(l, perils[0]))
+	got, at, _ := drain(t, second, b)
+	wantLines(t, got, []string{"0", "1"})
+	root.rescue(l)
+	w.must(second.Seek(record.Position{Gen: at[0].Gen}))
+	got, _, _ = drain(t, second, b)
+	wantLines(t, got, []string{"0", "1"})
+	if held := root.vault.used.Load(); held != perils[0].from+perils[0].size {
+		t.Errorf("copies take %d bytes", held)
+	}
+	w.must(errors.Join(first.Close(), second.Close()))
+}
+
+// hookedFiles are real files that call hook before the first copy is complete.
+type hookedFiles struct {
+	durable.Disk
+	hook func()
+}
+
+func (f *hookedFiles) Rename(from, to string) error {
+	if strings.HasSuffix(to, rescuedSuffix) && f.hook != nil {
+		f.hook()
+		f.hook = nil
+	}
+	return f.Disk.Rename(from, to)
+}
