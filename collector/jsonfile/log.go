@@ -48,6 +48,9 @@ type Log struct {
 	// reader has come for it yet: what dockerd rotates away meanwhile is kept.
 	// Guarded by mu.
 	awaited bool
+	// read says that a reader has come, told that every route knows that the
+	// container was removed: none comes any more. Guarded by mu.
+	read, told bool
 	// full is how many files such a log had when the first was seen; 0 while there
 	// is none and once it has been compared. Guarded by mu.
 	full int
@@ -519,7 +522,7 @@ func (l *Log) dropLocked(g *generation) {
 // finishLocked lets go of the log of a removed container when its last reader has
 // had all of it, so that no copy is left that a restart would deliver again.
 func (l *Log) finishLocked() {
-	if len(l.readers) > 0 || !l.ended.Load() || time.Since(l.opened) < newcomers ||
+	if len(l.readers) > 0 || !l.ended.Load() || !(l.read && l.told) && time.Since(l.opened) < newcomers ||
 		slices.ContainsFunc(l.chain, func(g *generation) bool { return g.wanted }) {
 		return
 	}

@@ -64,7 +64,7 @@ func (l *Log) Reader(from record.Position, changed func()) (collector.Reader, er
 		l.removeLocked(r)
 		return nil, err
 	}
-	l.awaited = false
+	l.awaited, l.read = false, true
 	r.kept, r.keptOff = r.gen, r.cursor.Off
 	return r, err
 }

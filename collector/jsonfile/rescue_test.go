@@ -108,6 +108,42 @@ func TestRescueSurvivesARestart(t *testing.T) {
 	}
 }
 
+// What an earlier agent has left of a removed container is gone as soon as it is
+// delivered, so that the next agent does not deliver it again.
+func TestDeliveredCopiesAreRemovedAtOnce(t *testing.T) {
+	f := func(toldFirst bool) {
+		t.Helper()
+		dir, vault := t.TempDir(), t.TempDir()
+		root, end := openRescuing(t, dir, vault, 1<<30)
+		w := newWriter(t, dir)
+		r := openReader(t, mustLog(t, root, running(w.id)), record.Oldest())
+		w.line("last words", record.Stdout)
+		w.remove()
+		waitFor(t, func() bool { return len(rescuedFiles(t, vault)) == 1 })
+		w.must(r.Close())
+		end()
+
+		root, _ = openRescuing(t, dir, vault, 1<<30)
+		r = openReader(t, mustLog(t, root, root.Orphans()[0]), record.Oldest())
+		got, at, ended := drain(t, r, record.NewBatch())
+		wantLines(t, got, []string{"last words"})
+		if toldFirst {
+			root.End(w.id)
+		}
+		if n := len(rescuedFiles(t, vault)); n != 1 || !ended {
+			t.Errorf("%d copies are left before it is delivered", n)
+		}
+		r.Release(at[0])
+		w.must(r.Close())
+		if !toldFirst {
+			root.End(w.id)
+		}
+		waitFor(t, func() bool { return len(rescuedFiles(t, vault)) == 0 })
+	}
+	f(true)
+	f(false)
+}
+
 // Nothing is copied of what has been delivered, nor of what is still there.
 func TestRescueCopiesOnlyWhatIsNeeded(t *testing.T) {
 	dir, vault := t.TempDir(), t.TempDir()

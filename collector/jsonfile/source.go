@@ -60,5 +60,17 @@ func (r *Root) End(id string) {
 	// container that was made anew or that the engine could not tell of.
 	if err := r.readable(id); errors.Is(err, fs.ErrNotExist) {
 		e.log.End()
+		e.log.removed()
+	}
+}
+
+// removed says that every route has been told that the container was removed. A
+// copy that is kept for longer than it is needed would be delivered again after a
+// restart, for positions in what is delivered are forgotten.
+func (l *Log) removed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told = true; l.read {
+		l.finishLocked()
 	}
 }
