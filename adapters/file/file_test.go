@@ -104,7 +104,8 @@ func TestLongNames(t *testing.T) {
 	hog := &record.Container{ID: long, Name: long, Labels: map[string]string{
 		"com.docker.compose.project": long, "com.docker.compose.service": long,
 	}}
-	path := filepath.Join(t.TempDir(), "{project}-{service}-{name}.{stream}.log")
+	// A folder is not rotated: its name has all that a name may have.
+	path := filepath.Join(t.TempDir(), long[:255], "{project}-{service}-{name}.{stream}.log")
 	a := newTest(t, path, map[string]string{"max_size": "10", "compress": "true"})
 	for range 3 {
 		mustSend(t, a, hog, "0123456789")

@@ -41,7 +41,7 @@ func parsePattern(path string) (pattern, error) {
 		p.literals = append(p.literals, literal)
 		for i, part := range strings.Split(literal, "/") {
 			if i > 0 {
-				if !p.share(taken) {
+				if !p.share(taken, maxFolder) {
 					return p, tooLong(path)
 				}
 				taken = 0
@@ -49,7 +49,7 @@ func parsePattern(path string) (pattern, error) {
 			taken += len(part)
 		}
 		if !found {
-			if !p.share(taken) {
+			if !p.share(taken, maxName) {
 				return p, tooLong(path)
 			}
 			return p, nil
@@ -70,10 +70,10 @@ func tooLong(path string) error {
 		path, maxName, leastValue)
 }
 
-// share deals the bytes that a file's name may have, and of which some are taken,
-// to the placeholders in it, which are those that have none yet. It reports whether
-// they are enough.
-func (p *pattern) share(taken int) bool {
+// share deals the bytes that a name may have, and of which some are taken, to the
+// placeholders in it, which are those that have none yet. It reports whether they
+// are enough.
+func (p *pattern) share(taken, limit int) bool {
 	words := p.words[len(p.most):]
 	sharing := len(words)
 	for _, word := range words {
@@ -86,12 +86,12 @@ func (p *pattern) share(taken int) bool {
 	}
 	most := maxValue
 	if sharing > 0 {
-		most = min(most, (maxName-taken)/sharing)
+		most = min(most, (limit-taken)/sharing)
 	}
 	for range words {
 		p.most = append(p.most, most)
 	}
-	return taken <= maxName && most >= leastValue
+	return taken <= limit && most >= leastValue
 }
 
 func known(word string) bool {
@@ -143,7 +143,8 @@ func firstOf(texts ...string) string {
 // before what the names of rotated and half compressed files have behind it;
 // placeholders share them, of which each has from leastValue to maxValue.
 const (
-	maxName    = 255 - len("@20060102T150405.000000Z.gz.4294967295.tmp")
+	maxFolder  = 255
+	maxName    = maxFolder - len("@20060102T150405.000000Z.gz.4294967295.tmp")
 	maxValue   = 100
 	leastValue = 16
 	idLength   = 12

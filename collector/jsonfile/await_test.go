@@ -29,6 +29,13 @@ func (l *Log) generations() int {
 	return len(l.chain)
 }
 
+// openedLongAgo has a log be no newcomer.
+func (l *Log) openedLongAgo() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened = l.opened.Add(-newcomers)
+}
+
 // rotating makes a container that rotates its files away before a route has come
 // for it, and returns what it has written.
 func rotating(t *testing.T, root *Root) (w *writer, l *Log, lines []string) {
@@ -91,9 +98,7 @@ func TestNewLogIsNotKeptForEver(t *testing.T) {
 	root := openRoot(t)
 	runRoot(t, root)
 	_, l, _ := rotating(t, root)
-	l.mu.Lock()
-	l.opened = l.opened.Add(-newcomers)
-	l.mu.Unlock()
+	l.openedLongAgo()
 	waitFor(t, func() bool { return l.generations() == 1 })
 }
 

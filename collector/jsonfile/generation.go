@@ -45,6 +45,9 @@ type generation struct {
 	// earlier life of the agent, whose last positions may not have been saved.
 	rescued   string
 	inherited bool
+	// former is the path of the copy that the file itself has taken the place of
+	// again: it stays until there is a copy of more; guarded by the log's mutex.
+	former string
 
 	// text is held while the text is read, or is put in the place of another. It
 	// is taken after the log's mutex. The three below are written under both and

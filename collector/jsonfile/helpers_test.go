@@ -107,14 +107,19 @@ func (w *writer) rotate() {
 	if w.compress {
 		text, err := os.ReadFile(plain)
 		w.must(err)
-		var packed bytes.Buffer
-		z := gzip.NewWriter(&packed)
-		_, err = z.Write(text)
-		w.must(err)
-		w.must(z.Close())
-		w.must(os.WriteFile(plain+".gz", packed.Bytes(), 0o640))
+		w.pack(plain+".gz", text)
 		w.must(os.Remove(plain))
 	}
+}
+
+// pack writes a compressed file.
+func (w *writer) pack(path string, text []byte) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write(text)
+	w.must(err)
+	w.must(z.Close())
+	w.must(os.WriteFile(path, packed.Bytes(), 0o640))
 }
 
 // cut empties the file as somebody else than dockerd does, which has it open in

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tallyman/collector"
@@ -21,7 +23,7 @@ func copiedRest(t *testing.T, compress bool) (root *Root, w *writer, l *Log, old
 	w = newWriter(t, dir)
 	w.compress = compress
 	l = mustLog(t, root, running(w.id))
-	l.opened = l.opened.Add(-newcomers)
+	l.openedLongAgo()
 	r, b := openReader(t, l, record.Oldest()), record.NewBatch()
 	t.Cleanup(func() { _ = r.Close() })
 	for _, text := range []string{"0", "1", "2", "3"} {
@@ -81,6 +83,49 @@ func TestCopyDoesNotHideTheFile(t *testing.T) {
 	f(true, true)
 }
 
+// TestDamagedFileDoesNotReplaceACopy: a file that has lost its end, which its copy
+// has, stays away.
+func TestDamagedFileDoesNotReplaceACopy(t *testing.T) {
+	root, w, l, _ := copiedRest(t, true)
+	packed, err := os.Open(w.path(1))
+	w.must(err)
+	var text bytes.Buffer
+	_, err = inflate(&text, packed)
+	w.must(errors.Join(err, packed.Close()))
+	first, _, _ := strings.Cut(text.String(), "\n")
+	w.pack(w.path(1), []byte(first+"\n"))
+	r := openReader(t, l, record.Oldest())
+	got, _, _ := drain(t, r, record.NewBatch())
+	wantLines(t, got, []string{"2", "3", "4"})
+	if files := rescuedFiles(t, root.vault.dir); len(files) != 1 {
+		t.Errorf("the copies are %q", files)
+	}
+	w.must(r.Close())
+}
+
+// TestCopyStaysUntilThereIsAnother: while the file that has taken a copy's place
+// again cannot be copied, the copy is there for a restart.
+func TestCopyStaysUntilThereIsAnother(t *testing.T) {
+	root, w, l, _ := copiedRest(t, false)
+	before := rescuedFiles(t, root.vault.dir)
+	files := &faultyFiles{}
+	files.set(rescuedSuffix, fault{create: syscall.ENOSPC})
+	root.vault.mu.Lock()
+	root.vault.files = files
+	root.vault.mu.Unlock()
+	r := openReader(t, l, record.Oldest())
+	waitFor(t, func() bool { return root.Stats().RescueErrors.Load() > 0 })
+	if now := rescuedFiles(t, root.vault.dir); !slices.Equal(now, before) {
+		t.Errorf("the copies are %q, they were %q", now, before)
+	}
+	files.set("", fault{})
+	waitFor(t, func() bool {
+		now := rescuedFiles(t, root.vault.dir)
+		return len(now) == 1 && now[0] != before[0]
+	})
+	w.must(r.Close())
+}
+
 // TestCopyBeginsBehindAPosition: what lies between a position and a copy is lost
 // when the file is gone, which is told.
 func TestCopyBeginsBehindAPosition(t *testing.T) {
@@ -106,7 +151,7 @@ func TestReaderComesWhileCopying(t *testing.T) {
 	}
 	w := newWriter(t, root.dir)
 	l := mustLog(t, root, running(w.id))
-	l.opened = l.opened.Add(-newcomers)
+	l.openedLongAgo()
 	b := record.NewBatch()
 	first := openReader(t, l, record.Oldest())
 	w.line("0", record.Stdout)

@@ -443,8 +443,12 @@ func (l *Log) reachBackLocked() error {
 	}
 	// Where the chain begins with a file that is gone there is nothing older.
 	older := found[:max(l.chain[0].indexInLocked(found), 0)]
-	for _, g := range found[len(older):] {
-		l.restoreLocked(g)
+	for i, g := range found[len(older):] {
+		if err := l.restoreLocked(g); err != nil {
+			closeAll(older)
+			closeAll(found[len(older)+i+1:])
+			return err
+		}
 	}
 	if len(older) == 0 {
 		return nil
@@ -505,7 +509,7 @@ func (l *Log) trimLocked(movedOn bool) {
 	}
 	n := 0
 	keepCopies := !movedOn || time.Since(l.opened) < newcomers
-	for n < len(l.chain) && l.chain[n].serial < needed && (l.chain[n].rescued == "" || !keepCopies) {
+	for n < len(l.chain) && l.chain[n].serial < needed && (l.chain[n].rescued+l.chain[n].former == "" || !keepCopies) {
 		n++
 	}
 	for _, g := range l.chain[:n] {
@@ -514,9 +518,12 @@ func (l *Log) trimLocked(movedOn bool) {
 	l.chain = slices.Delete(l.chain, 0, n)
 }
 
-// dropLocked lets go of a generation that nobody needs and of its rescued copy.
+// dropLocked lets go of a generation that nobody needs and of its rescued copies.
 func (l *Log) dropLocked(g *generation) {
 	l.root.discard(junk{files: g.detachLocked(), copy: g.rescued})
+	if g.former != "" {
+		l.root.discard(junk{copy: g.former})
+	}
 }
 
 // finishLocked lets go of the log of a removed container when its last reader has

@@ -175,7 +175,7 @@ func (m *model) openLog() {
 	m.l = mustLog(m.t, root, m.now())
 	if m.one(2) {
 		// No further routes are expected.
-		m.l.opened = m.l.opened.Add(-newcomers)
+		m.l.openedLongAgo()
 	}
 }
 

@@ -217,7 +217,8 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 			r.discard(junk{files: []*os.File{copied}, copy: path})
 			return nil
 		}
-		r.discard(junk{files: []*os.File{p.gen.replaceLocked(path, copied, p.from)}})
+		r.discard(junk{files: []*os.File{p.gen.replaceLocked(path, copied, p.from)}, copy: p.gen.former})
+		p.gen.former = ""
 		l.trimLocked(true)
 		return nil
 	}
@@ -230,20 +231,29 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 }
 
 // restoreLocked puts a file in the place of the copy of its rest, for a reader that
-// needs more of it, and closes it where there is no such copy.
-func (l *Log) restoreLocked(whole *generation) {
+// needs more of it, and closes it where there is no such copy or where it has lost
+// its end, which the copy has.
+func (l *Log) restoreLocked(whole *generation) error {
 	i := slices.IndexFunc(l.chain, func(g *generation) bool {
 		return g.base > 0 && g.indexInLocked([]*generation{whole}) == 0
 	})
-	if i < 0 || l.unpackLocked(whole) != nil {
+	var err error
+	if i >= 0 {
+		err = l.unpackLocked(whole)
+	}
+	if i < 0 || err != nil || whole.size() < l.chain[i].size() {
 		closeAll([]*generation{whole})
-		return
+		return err
 	}
 	g := l.chain[i]
-	g.packed = whole.packed
-	unused := junk{copy: g.rescued}
-	unused.files = []*os.File{g.replaceLocked("", whole.file, 0)}
+	var unused junk
+	if g.packed != nil {
+		unused.files = append(unused.files, g.packed)
+	}
+	g.packed, g.former, g.inherited = whole.packed, g.rescued, false
+	unused.files = append(unused.files, g.replaceLocked("", whole.file, 0))
 	l.root.discard(unused)
+	return nil
 }
 
 // neededFromLocked returns the offset from which some reader needs a generation.

@@ -89,7 +89,7 @@ func TestRescueSurvivesARestart(t *testing.T) {
 					t.Fatalf("the orphans are %+v", orphans)
 				}
 				l = mustLog(t, root, orphans[0])
-				l.opened = l.opened.Add(-newcomers)
+				l.openedLongAgo()
 				r = openReader(t, l, saved)
 				got, at, ended := drain(t, r, b)
 				wantLines(t, got, want[1:])
@@ -179,7 +179,7 @@ func TestBudgetGivesUpTheOldest(t *testing.T) {
 			root, _ := openRescuing(t, dir, vault, limit)
 			w := newWriter(t, dir)
 			l := mustLog(t, root, running(w.id))
-			l.opened = l.opened.Add(-newcomers)
+			l.openedLongAgo()
 			var woken atomic.Int64
 			reader, err := l.Reader(record.Oldest(), func() { woken.Add(1) })
 			w.must(err)

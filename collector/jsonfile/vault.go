@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,7 +108,9 @@ func fileName(now time.Time, name record.Generation, base int64) string {
 	return fmt.Sprintf("%020d-%d-%d-%016x-%d%s", now.UnixNano(), name.Inode, name.Len, name.Sum, base, rescuedSuffix)
 }
 
-// load opens the rescued generations of a container, oldest first.
+// load opens the rescued generations of a container, oldest first. Of two copies
+// of one generation, as a kill may leave them, that with more of it counts, and the
+// other is removed.
 func (v *vault) load(id string) ([]*generation, error) {
 	entries, err := os.ReadDir(filepath.Join(v.dir, id))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,7 +134,15 @@ func (v *vault) load(id string) ([]*generation, error) {
 			continue
 		}
 		g.rescued, g.inherited, g.base, g.inode, g.mark = path, true, base, name.Inode, name
-		found = append(found, g)
+		i := slices.IndexFunc(found, func(other *generation) bool { return other.mark == name })
+		if i < 0 {
+			found = append(found, g)
+			continue
+		}
+		if g.base < found[i].base {
+			g, found[i] = found[i], g
+		}
+		err = errors.Join(err, g.close(), v.drop(g.rescued))
 	}
 	return found, err
 }

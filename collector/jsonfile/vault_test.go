@@ -26,6 +26,27 @@ func openTestVault(t *testing.T) (*vault, *os.File) {
 	return v, text
 }
 
+// TestCopiesOfTheSame: of two copies of one file that with more of it counts.
+func TestCopiesOfTheSame(t *testing.T) {
+	v, text := openTestVault(t)
+	name := record.Generation{Inode: 1, Len: 1}
+	for _, base := range []int64{7, 3, 5} {
+		if _, err := v.add(running("web"), text, 0, name, base, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		found, err := v.load("web")
+		if err != nil || len(found) != 1 || found[0].base != 3 {
+			t.Fatalf("found are %+v, %v", found, err)
+		}
+		closeAll(found)
+	}
+	if files := rescuedFiles(t, v.dir); len(files) != 1 {
+		t.Errorf("the copies are %q", files)
+	}
+}
+
 // TestCopiesKeepTheirOrder: copies are read in the order in which they were made,
 // also when the clock was set back meanwhile.
 func TestCopiesKeepTheirOrder(t *testing.T) {

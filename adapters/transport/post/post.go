@@ -62,8 +62,9 @@ type adapter struct {
 	// server has found a body too large.
 	most atomic.Int64
 	// notBefore is until when the server wants to be left alone, in nanoseconds
-	// since the Unix epoch.
+	// since made: on that clock, which nobody sets.
 	notBefore atomic.Int64
+	made      time.Time
 }
 
 // New checks the configuration and returns an adapter that is not connected.
@@ -82,7 +83,7 @@ func New(c Config) (adapters.Adapter, error) {
 	}
 	a := &adapter{
 		client: client, encoder: c.Encoder, grouping: c.Grouping, judge: c.Judge, retry: retry,
-		limits: l, single: c.Single, logger: c.Adapter.Logger, seed: maphash.MakeSeed(),
+		limits: l, single: c.Single, logger: c.Adapter.Logger, seed: maphash.MakeSeed(), made: time.Now(),
 	}
 	if a.judge == nil {
 		a.judge = JudgeStatus
@@ -177,10 +178,10 @@ func (a *adapter) shrink(size int) {
 }
 
 // pause waits until the server may be asked again, or until the adapter is
-// abandoned. It waits no longer than maxPause, whatever becomes of the clock.
+// abandoned.
 func (a *adapter) pause() error {
-	for begun := time.Now(); ; {
-		wait := min(time.Until(time.Unix(0, a.notBefore.Load())), maxPause-time.Since(begun))
+	for {
+		wait := a.left()
 		if wait <= 0 || a.ctx.Err() != nil {
 			return a.ctx.Err()
 		}
@@ -193,9 +194,14 @@ func (a *adapter) pause() error {
 	}
 }
 
+// left returns for how long the server is to be left alone.
+func (a *adapter) left() time.Duration {
+	return time.Duration(a.notBefore.Load()) - time.Since(a.made)
+}
+
 // leaveAlone has no request begin for so long.
 func (a *adapter) leaveAlone(pause time.Duration) {
-	until := time.Now().Add(pause).UnixNano()
+	until := int64(time.Since(a.made) + pause)
 	for {
 		present := a.notBefore.Load()
 		if until <= present || a.notBefore.CompareAndSwap(present, until) {

@@ -356,7 +356,7 @@ func TestRetryAfter(t *testing.T) {
 	if err := send(t, a, batch(1, "a")).wait(t); err == nil {
 		t.Fatal("delivered")
 	}
-	left := time.Until(time.Unix(0, a.notBefore.Load()))
+	left := a.left()
 	if left <= 0 || left > maxPause {
 		t.Fatalf("the server is left alone for %v", left)
 	}

@@ -128,13 +128,13 @@ func TestSlowDaemon(t *testing.T) {
 			if _, _, err := server.ReadFrom(buf); err != nil {
 				return
 			}
-			time.Sleep(4 * time.Millisecond)
+			time.Sleep(time.Millisecond)
 		}
 	}()
 	t.Cleanup(func() { _ = server.Close() })
 	a := newUnix(t, path)
 	result := make(chan error, 1)
-	b := adaptertest.NewBatch(adaptertest.Containers(1)[0], make([][]byte, 500)...)
+	b := adaptertest.NewBatch(adaptertest.Containers(1)[0], make([][]byte, 3000)...)
 	a.Send(t.Context(), b, func(err error) { result <- err })
 	if err := <-result; err != nil {
 		t.Error(err)

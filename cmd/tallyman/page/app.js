@@ -233,9 +233,9 @@ async function poll() {
 			continue;
 		}
 		try {
-			const [host, list, routes] = await Promise.all([get('host'), get('containers'), get('routes')]);
+			const [host, list, routes] = await Promise.all([get('host'), get('containers').catch(() => 0), get('routes')]);
 			store.host = host;
-			store.containers = list.containers ?? [];
+			store.containers = list.containers ?? store.containers; // They may not be known yet.
 			store.routes = routes.routes ?? [];
 			store.problem = '';
 			remember();
@@ -1697,14 +1697,14 @@ class Logs {
 		this.asking = new AbortController();
 		try {
 			let since = this.list.entries.at(-1)?.time ?? this.params.at;
-			for (let stretch = 100; ;) {
-				const until = new Date(Date.parse(since) + stretch);
+			for (let span = 100; ;) {
+				const until = new Date(Date.parse(since) + span);
 				const { lines, truncated } = await get('logs', { ...this.selector(), since, until: until.toISOString(), limit: 5000 }, signal);
-				if ((lines.length > 4999 || truncated) && stretch > 1) stretch = stretch >> 3 || 1;
+				if ((lines[4999] || truncated) && span > 1) span = span >> 3 || 1;
 				else if (this.list.insert(lines.map(entryOf), 1) > 100 || until > Date.now()) break;
 				else {
 					since = until.toISOString();
-					stretch *= 8;
+					span *= 8;
 				}
 			}
 		} catch (error) {

@@ -61,18 +61,18 @@ func TestBurstBehindAMoment(t *testing.T) {
 	browser := newBrowser(t)
 	a := startAgent(t)
 	quiet := a.write("redis", "stdout", "info", "quiet")
-	time.Sleep(300 * time.Millisecond)
 	burst := a.write("redis", "stdout", "info", slices.Repeat([]string{"burst"}, 6000)...)
-	// Nobody writes at the same nanosecond: the burst takes some milliseconds.
+	at := time.Now().Add(-time.Second)
 	a.mu.Lock()
 	for i := range a.lines {
+		// Nobody writes at the same nanosecond: the burst takes some milliseconds.
 		if n := slices.Index(burst, a.lines[i].Cursor); n >= 0 {
-			a.lines[i].Time = a.lines[i].Time.Add(time.Duration(n) * time.Microsecond)
+			a.lines[i].Time = at.Add(300*time.Millisecond + time.Duration(n)*time.Microsecond)
+		} else if a.lines[i].Cursor == quiet[0] {
+			a.lines[i].Time = at
 		}
 	}
-	at := a.lines[slices.IndexFunc(a.lines, func(l fakeLine) bool { return l.Cursor == quiet[0] })].Time
 	a.mu.Unlock()
-	time.Sleep(100 * time.Millisecond)
 	p := open(t, browser, a.url("#/c/redis?"+url.Values{"at": {at.Format(time.RFC3339Nano)}, "line": {quiet[0]}}.Encode()))
 	p.wait(`document.querySelector('.line.current')?.dataset.cursor === "` + quiet[0] + `"`)
 	p.wait(`[...document.querySelectorAll('.line .text')].some((e) => e.textContent === 'burst')`)
