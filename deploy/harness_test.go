@@ -126,7 +126,7 @@ func buildFor(t testing.TB, arch, pkg string) string {
 	// As `make` does it, so that what was compiled once is used again.
 	program := filepath.Join(shop.dir, arch, programName(pkg))
 	shop.once(t, arch+" "+pkg, func(string) {
-		runEnv(t, []string{"CGO_ENABLED=0", "GOARCH=" + arch}, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, pkg)
+		runEnv(t, []string{"CGO_ENABLED=0", "GOARCH=" + arch}, "go", "build", "-trimpath", "-ldflags=-s -w -funcalign=16", "-o", program, pkg)
 	})
 	return program
 }
