@@ -54,6 +54,7 @@ var importRules = []importRule{
 	{packages: "cmd/tallyman/page"},
 	{packages: "cmd/tallybench", inside: []string{"cmd/internal/..."}, outside: []string{"golang.org/x/sys/unix"}, tests: []string{"collector/engine"}},
 	{packages: "cmd/tallypack", outside: []string{"github.com/spf13/pflag"}},
+	{packages: "cmd/internal/oracle/genimage", inside: []string{"cmd/testkit"}},
 	{packages: "cmd/internal/..."},
 	{packages: "deploy"},
 	{packages: "cmd/testkit"},

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"tallyman/cmd/testkit"
 )
 
 // tag is the image's name. Its entry point is tallybench, so that a container's
@@ -21,20 +23,16 @@ const tag = "tallyman-gen:test"
 const dockerfile = "FROM scratch\nCOPY tallybench /tallybench\nENTRYPOINT [\"/tallybench\"]\n"
 
 // Build builds the image, once for each test binary, and returns its ID, since
-// another build may give the name to another image at any time. Without a working engine the test is skipped, except in continuous integration,
-// where it fails. Builds at the same time make the same image, so tests of several
+// another build may give the name to another image at any time. It needs an engine;
+// see testkit.Need. Builds at the same time make the same image, so tests of several
 // packages may call it.
 func Build(t testing.TB) string {
 	t.Helper()
 	built, err := build()
-	switch {
-	case err != nil:
+	if err != nil {
 		t.Fatal(err)
-	case built.missing != "" && os.Getenv("CI") == "true":
-		t.Fatalf("an engine is needed: %s", built.missing)
-	case built.missing != "":
-		t.Skipf("no engine here: %s", built.missing)
 	}
+	testkit.Need(t, built.missing == "", "an engine that answers: "+built.missing)
 	return built.id
 }
 

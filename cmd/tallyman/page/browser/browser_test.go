@@ -4,7 +4,6 @@ package browser
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -15,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"tallyman/cmd/testkit"
 )
 
 // need returns the path of the first program that is there. Without any the test is
@@ -26,10 +27,7 @@ func need(t *testing.T, programs ...string) string {
 			return path
 		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", programs[0])
-	}
-	t.Skipf("%s is not installed", programs[0])
+	testkit.Need(t, false, programs[0])
 	return ""
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"tallyman/cmd/testkit"
 )
 
 // nginxConfig serves the agent below a prefix, with nginx's buffering as it is by
@@ -35,7 +37,7 @@ func TestBehindAProxy(t *testing.T) {
 	program := need(t, "nginx", "/usr/sbin/nginx")
 	browser := newBrowser(t)
 	a := startAgent(t)
-	address := freeAddress(t)
+	address := testkit.FreeAddress(t)
 	folder := t.TempDir()
 	config := filepath.Join(folder, "nginx.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, folder, address, a.address), 0o600); err != nil {
@@ -68,15 +70,4 @@ func TestBehindAProxy(t *testing.T) {
 		a.write("redis", "stdout", "info", fmt.Sprint("line ", n))
 		p.wait(fmt.Sprintf(`document.querySelectorAll('.line').length === %d`, n+1))
 	}
-}
-
-// freeAddress returns an address of the loopback interface that is free now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

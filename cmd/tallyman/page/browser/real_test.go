@@ -17,6 +17,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"tallyman/cmd/testkit"
 )
 
 // project is the Compose project that the containers of these tests say they are of.
@@ -57,12 +59,8 @@ func docker(t *testing.T, arguments ...string) string {
 func newRealAgent(t *testing.T) *realAgent {
 	t.Helper()
 	need(t, "docker")
-	if text, err := exec.Command("docker", "info", "--format", "{{.ServerVersion}}").CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("an engine is needed: %s", text)
-		}
-		t.Skipf("no engine here: %s", text)
-	}
+	text, err := exec.Command("docker", "info", "--format", "{{.ServerVersion}}").CombinedOutput()
+	testkit.Need(t, err == nil, fmt.Sprintf("an engine that answers, which says: %s", text))
 	a := &realAgent{t: t, folder: t.TempDir()}
 	a.binary = filepath.Join(a.folder, "tallyman")
 	goBuild(t, "../../../..", "./cmd/tallyman", a.binary)
@@ -72,7 +70,7 @@ func newRealAgent(t *testing.T) *realAgent {
 		t.Fatal(err)
 	}
 	docker(t, "build", "--quiet", "--tag", echoImage, image)
-	a.address, a.output = freeAddress(t), filepath.Join(a.folder, "output")
+	a.address, a.output = testkit.FreeAddress(t), filepath.Join(a.folder, "output")
 	t.Cleanup(func() {
 		a.kill()
 		if t.Failed() {
