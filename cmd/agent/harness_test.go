@@ -258,8 +258,15 @@ func (d *docker) start(id string) {
 // nothing either.
 func (d *docker) pause(id string) {
 	d.t.Helper()
-	if err := d.client.ContainerPause(context.Background(), id); err != nil && !errdefs.IsConflict(err) {
-		d.t.Fatal(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := d.client.ContainerPause(context.Background(), id)
+		if err == nil || errdefs.IsConflict(err) {
+			return
+		}
+		// The engine may not know yet that it has ended.
+		if time.Now().After(deadline) {
+			d.t.Fatal(err)
+		}
 	}
 }
 
