@@ -24,6 +24,7 @@ CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 FUZZTIME ?= 20s
 CASES ?=
 PEERS ?=
+BEFORE ?=
 BENCH_ROUNDS ?= 5
 BENCH_RESULTS ?= bin/bench.json
 BROWSER_TESTS := cmd/tallyman/page/browser
@@ -84,12 +85,13 @@ test-cgroup2:
 # bench measures the agent beside a loop that does as little as can be, rsyslog
 # and the PEERS, in all cases or in those that CASES names:
 #   make bench CASES="drain live/singles" PEERS='fluent-bit=fluent-bit -c {dir}/…'
+# BEFORE names another build of the agent to compare with.
 # docs/performance.md says what the figures mean. It has to be root, for the live
 # cases read the engine's files. Where no cases are named it ends with
 # bench-destinations.
 bench: build
 	$(GOBUILD) -o bin/tallybench ./cmd/tallybench
-	bin/tallybench bench -agent bin/tallyman -cases "$(CASES)" -peers "$(PEERS)" -rounds $(BENCH_ROUNDS) -json $(BENCH_RESULTS)
+	bin/tallybench bench -agent bin/tallyman -cases "$(CASES)" -peers "$(PEERS)" -before "$(BEFORE)" -rounds $(BENCH_ROUNDS) -json $(BENCH_RESULTS) -text $(BENCH_RESULTS:.json=.txt)
 	$(if $(CASES),,$(MAKE) bench-destinations)
 
 # bench-destinations measures what a line of 200 bytes costs in each adapter, in

@@ -40,9 +40,9 @@ func benchCases() []benchCase {
 
 // lab is what the cases work with.
 type lab struct {
-	// agent is the binary to measure, rsyslog that of rsyslogd, empty when it is
-	// not here.
-	agent, rsyslog string
+	// agent is the binary to measure, before another build of it to compare with,
+	// rsyslog that of rsyslogd, empty when it is not here.
+	agent, before, rsyslog string
 	peers          []peer
 	// lines bounds how many lines are drained, window is how long live logs are
 	// looked at, limit when a run has hung.
@@ -75,6 +75,7 @@ func runBench(ctx context.Context, args []string, std stdio) (err error) {
 	flags := newFlags("bench")
 	l := &lab{std: std}
 	flags.StringVar(&l.agent, "agent", "", "the agent's `binary`; without, only the others are measured")
+	flags.StringVar(&l.before, "before", "", "another `binary` of the agent, which takes part in every case as well")
 	cases := flags.String("cases", "", "the `cases`, separated by spaces, such as drain live/singles; all when empty")
 	peers := flags.String("peers", "", "others, as `NAME=COMMAND` separated by semicolons; in the command stand {log} {address} {host} {port} {dir}")
 	rsyslog := flags.Bool("rsyslog", true, "measure rsyslog where it is installed")
@@ -86,6 +87,7 @@ func runBench(ctx context.Context, args []string, std stdio) (err error) {
 	flags.BoolVar(&l.verify, "verify", true, "check that every drained line comes once; without, lines are only counted")
 	work := flags.String("dir", "", "a `folder` for logs; the default for temporary files when empty")
 	output := flags.String("json", "", "write the results to this `file` as well")
+	text := flags.String("text", "", "write each round to this `file` as well, in the format of Go's benchmarks; benchstat -col /contender compares")
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}
@@ -138,6 +140,11 @@ func runBench(ctx context.Context, args []string, std stdio) (err error) {
 				return err
 			}
 		}
+		if *text != "" {
+			if err := writeText(*text, results); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -179,6 +186,13 @@ func (l *lab) measure(ctx context.Context, c *benchCase, rounds int) (result, er
 	if err != nil {
 		return r, err
 	}
+	if l.before != "" {
+		for _, contender := range runners {
+			if l.isAgent(contender.name) {
+				runners = append(runners, l.withBefore(contender))
+			}
+		}
+	}
 	r.Contenders = make([]standing, len(runners))
 	for n := range rounds {
 		for i, contender := range runners {
@@ -199,6 +213,21 @@ func (l *lab) measure(ctx context.Context, c *benchCase, rounds int) (result, er
 	}
 	r.summarize()
 	return r, nil
+}
+
+// isAgent reports whether a contender is the agent.
+func (l *lab) isAgent(name string) bool {
+	return name != floorName && name != rsyslogName && !slices.ContainsFunc(l.peers, func(p peer) bool { return p.name == name })
+}
+
+// withBefore is a contender with the other build of the agent.
+func (l *lab) withBefore(r runner) runner {
+	return runner{name: "before: " + r.name, run: func(ctx context.Context, dir string) (values, error) {
+		now := l.agent
+		l.agent = l.before
+		defer func() { l.agent = now }()
+		return r.run(ctx, dir)
+	}}
 }
 
 func (v values) text(columns []column) string {
@@ -225,6 +254,28 @@ func writeResults(path string, results []result) error {
 		return fmt.Errorf("encoding the results: %w", err)
 	}
 	if err := os.WriteFile(path, append(encoded, '\n'), 0o644); err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	return nil
+}
+
+// writeText writes what benchstat reads (https://go.dev/design/14313-benchmark-format).
+func writeText(path string, results []result) error {
+	var b strings.Builder
+	for _, r := range results {
+		for _, s := range r.Contenders {
+			for _, round := range s.Rounds {
+				fmt.Fprintf(&b, "Benchmark%s/contender=%s 1", r.Case, strings.ReplaceAll(s.Name, " ", "_"))
+				for _, c := range r.columns {
+					if value, ok := round[c.key]; ok {
+						fmt.Fprintf(&b, " %g %s", value, c.key)
+					}
+				}
+				b.WriteByte('\n')
+			}
+		}
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
 	return nil

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,38 @@ func TestBenchTellsOfAnAgentThatEnds(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("bench left %v, %v", left, err)
+	}
+}
+
+// Another build of the agent takes part under a name of its own, and benchstat can
+// read what each round came to.
+func TestBenchComparesBuilds(t *testing.T) {
+	var ran []string
+	l := &lab{agent: "now", before: "old", dir: t.TempDir(), limit: time.Minute, std: std(&bytes.Buffer{}), peers: []peer{{name: "other"}}}
+	of := func(name string) runner {
+		return runner{name: name, run: func(context.Context, string) (values, error) {
+			ran = append(ran, name+" "+l.agent)
+			return values{cpuPerLine.key: 0.25}, nil
+		}}
+	}
+	c := &benchCase{name: "drain/200", columns: []column{cpuPerLine}, prepare: func(context.Context, *lab) ([]runner, error) {
+		return []runner{of(floorName), of("tallyman, filters"), of(rsyslogName), of("other")}, nil
+	}}
+	r, err := l.measure(t.Context(), c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"floor now", "tallyman, filters now", "rsyslog now", "other now", "tallyman, filters old"}
+	if !slices.Equal(ran, want) || l.agent != "now" {
+		t.Fatalf("%q ran, want %q", ran, want)
+	}
+	path := filepath.Join(t.TempDir(), "text")
+	if err := writeText(path, []result{r}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if line := "Benchmarkdrain/200/contender=before:_tallyman,_filters 1 0.25 cpu_us_per_line\n"; err != nil || !strings.Contains(string(text), line) {
+		t.Errorf("%s, %v", text, err)
 	}
 }
 

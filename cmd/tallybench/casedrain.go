@@ -82,7 +82,7 @@ func (c drainCase) everybody(ctx context.Context, l *lab) ([]runner, error) {
 		runners = append(runners, d.agent("tallyman", 1, "backlog=true"))
 	}
 	if l.rsyslog != "" {
-		runners = append(runners, d.other("rsyslog", false, func(t target) (*process, error) {
+		runners = append(runners, d.other(rsyslogName, false, func(t target) (*process, error) {
 			return startRsyslog(l.rsyslog, t, []string{t.log}, false, false)
 		}))
 	}

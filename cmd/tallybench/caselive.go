@@ -48,7 +48,7 @@ func (c liveCase) prepare(ctx context.Context, l *lab) ([]runner, error) {
 		}))
 	}
 	if l.rsyslog != "" {
-		runners = append(runners, f.runner(l, "rsyslog", func(t target) (*process, error) {
+		runners = append(runners, f.runner(l, rsyslogName, func(t target) (*process, error) {
 			return startRsyslog(l.rsyslog, t, f.logs, false, true)
 		}))
 	}

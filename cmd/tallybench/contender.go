@@ -13,6 +13,8 @@ import (
 // floorName is the contender that others are compared with.
 const floorName = "floor"
 
+const rsyslogName = "rsyslog"
+
 // target is what a contender is to do: send logs to an address.
 type target struct {
 	// root is the engine's root folder, log a file below it.
