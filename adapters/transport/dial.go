@@ -18,11 +18,14 @@ func dial(ctx context.Context, c *Config) (*link, error) {
 		return nil, fmt.Errorf("dialling %q: %w", c.Address, err)
 	}
 	l := &link{
-		address: c.Address, limits: c.Limits, partial: c.Partial,
-		raw: raw, conn: raw,
+		address: c.Address, limits: c.Limits, partial: c.Partial, raw: raw,
 		wake: make(chan struct{}, 1), dead: make(chan struct{}),
 	}
 	if l.queue, err = newSendQueue(raw, c.Unix); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	if l.conn, err = newPlainConn(raw); err != nil {
 		_ = raw.Close()
 		return nil, err
 	}
@@ -80,7 +83,7 @@ func (l *link) secure(ctx context.Context, o *TLSOptions) (*confirmation, error)
 		return nil, err
 	}
 	confirmed := newConfirmation(config)
-	l.cipher = &countingConn{Conn: l.raw}
+	l.cipher = &countingConn{Conn: l.conn}
 	client := tls.Client(l.cipher, config)
 	if err := client.HandshakeContext(ctx); err != nil {
 		return nil, err

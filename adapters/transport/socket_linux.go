@@ -1,13 +1,17 @@
 package transport
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tallyman/collector/nowait"
 )
 
 // setUserTimeout makes the kernel end a connection whose data stays without
@@ -72,7 +76,7 @@ func (q *sendQueue) unacked() (left uint64, ok bool) {
 
 func (q *sendQueue) askFD(fd uintptr) {
 	q.ok = false
-	left, err := unix.IoctlGetUint32(int(fd), unix.SIOCOUTQ)
+	left, err := nowait.Ioctl(fd, unix.SIOCOUTQ)
 	if err != nil {
 		return
 	}
@@ -87,11 +91,63 @@ func (q *sendQueue) askFD(fd uintptr) {
 	}
 	// The state is asked for after the queue, so that a reset in between voids
 	// the reading. It is the first byte of struct tcp_info.
-	info, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	info, err := nowait.SocketOption(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	q.left, q.ok = left, err == nil && info[0] != tcpClose
+}
+
+// plainConn is a connection that is written to without Go's scheduler, see package
+// nowait. Only one goroutine at a time writes.
+type plainConn struct {
+	net.Conn
+	raw syscall.RawConn
+	// try is put made once, so that a write allocates nothing. It takes from the
+	// front of left; err is why it stopped.
+	try  func(fd uintptr) bool
+	left []byte
+	err  error
+}
+
+func newPlainConn(conn socket) (net.Conn, error) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
-		return
+		return nil, fmt.Errorf("reaching the socket: %w", err)
 	}
-	var head [4]byte
-	binary.NativeEndian.PutUint32(head[:], uint32(info))
-	q.left, q.ok = left, head[0] != tcpClose
+	c := &plainConn{Conn: conn, raw: raw}
+	c.try = c.put
+	return c, nil
+}
+
+// Write implements net.Conn.
+func (c *plainConn) Write(p []byte) (int, error) {
+	c.left, c.err = p, nil
+	err := c.raw.Write(c.try)
+	n := len(p) - len(c.left)
+	c.left = nil
+	if err == nil && c.err == nil {
+		return n, nil
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // It calls this "raw-write".
+	}
+	if c.err != nil {
+		err = os.NewSyscallError("write", c.err)
+	}
+	return n, &net.OpError{Op: "write", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+// put writes what there is room for. It is false when the rest has to wait.
+func (c *plainConn) put(fd uintptr) bool {
+	for len(c.left) > 0 {
+		n, err := nowait.Write(fd, c.left)
+		if err == unix.EAGAIN {
+			return false
+		}
+		if err != nil {
+			c.err = err
+			return true
+		}
+		c.left = c.left[n:]
+	}
+	return true
 }

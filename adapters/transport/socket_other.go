@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"net"
 	"syscall"
 	"time"
 )
@@ -17,3 +18,6 @@ func newSendQueue(syscall.Conn, bool) (*sendQueue, error) { return &sendQueue{},
 
 // unacked takes what was written as acknowledged.
 func (*sendQueue) unacked() (left uint64, ok bool) { return 0, true }
+
+// newPlainConn returns a connection as it is.
+func newPlainConn(conn socket) (net.Conn, error) { return conn, nil }

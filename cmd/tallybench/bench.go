@@ -43,7 +43,7 @@ type lab struct {
 	// agent is the binary to measure, before another build of it to compare with,
 	// rsyslog that of rsyslogd, empty when it is not here.
 	agent, before, rsyslog string
-	peers          []peer
+	peers                  []peer
 	// lines bounds how many lines are drained, window is how long live logs are
 	// looked at, limit when a run has hung.
 	lines  uint64

@@ -63,12 +63,13 @@ var importRules = []importRule{
 	{packages: "collector/record"},
 	{packages: "collector/record/level"},
 	{packages: "collector/durable"},
+	{packages: "collector/nowait", outside: []string{"golang.org/x/sys"}},
 	{
 		packages: "collector/engine", inside: []string{"collector/record"},
 		outside: []string{"github.com/docker", "github.com/moby", "github.com/containerd/errdefs", "github.com/klauspost/compress/flate"},
 	},
 	{
-		packages: "collector/jsonfile", inside: []string{"collector", "collector/durable", "collector/record"},
+		packages: "collector/jsonfile", inside: []string{"collector", "collector/durable", "collector/nowait", "collector/record"},
 		outside: []string{"github.com/prometheus/client_golang/prometheus", "golang.org/x/sys"},
 	},
 	{
@@ -93,7 +94,7 @@ var importRules = []importRule{
 	{packages: "adapters", inside: []string{"collector/record"}},
 	{packages: "adapters/all", inside: []string{"adapters", "adapters/*"}},
 	{packages: "adapters/adaptertest", inside: []string{"adapters", "collector/record"}, outside: []string{"github.com/klauspost/compress", "go.uber.org/goleak", "golang.org/x/sys"}},
-	{packages: "adapters/transport", outside: []string{"golang.org/x/sys"}, tests: []string{"adapters"}},
+	{packages: "adapters/transport", inside: []string{"collector/nowait"}, outside: []string{"golang.org/x/sys"}, tests: []string{"adapters"}},
 	{packages: "adapters/textenc"},
 	{
 		packages: "adapters/transport/post", inside: []string{"adapters", "adapters/transport", "adapters/transport/wire", "collector/record"},

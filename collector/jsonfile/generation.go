@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tallyman/collector/nowait"
 	"tallyman/collector/record"
 )
 
@@ -303,16 +304,12 @@ func (g *generation) size() int64 {
 	return g.base + stat.Size
 }
 
-// read reads up to len(b) bytes at off with one system call.
+// read reads up to len(b) bytes at off with one system call. It may read less than
+// there is, but nothing only at the end.
 func (g *generation) read(b []byte, off int64) (int, error) {
 	g.text.RLock()
 	defer g.text.RUnlock()
-	for {
-		n, err := syscall.Pread(g.fd, b, off-g.base)
-		if err != syscall.EINTR {
-			return max(n, 0), err
-		}
-	}
+	return nowait.ReadAt(g.fd, b, off-g.base)
 }
 
 // duplicate returns another descriptor of the text. It is the caller's to close.

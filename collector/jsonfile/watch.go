@@ -7,10 +7,13 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tallyman/collector/nowait"
 )
 
 // watch is an inotify instance: one watch on the folder of the containers'
@@ -19,6 +22,13 @@ type watch struct {
 	file *os.File
 	conn syscall.RawConn
 	root int
+	// take reads events into events; n and err are what came of it. They belong to
+	// the goroutine that reads.
+	take   func(fd uintptr) bool
+	events []byte
+	n      int
+	err    error
+	closed atomic.Bool
 
 	mu   sync.Mutex
 	logs map[int]*Log // by watch descriptor; guarded by mu
@@ -34,7 +44,32 @@ func newWatch() (*watch, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &watch{file: file, conn: conn, root: -1, logs: make(map[int]*Log)}, nil
+	w := &watch{file: file, conn: conn, root: -1, events: make([]byte, 64<<10), logs: make(map[int]*Log)}
+	w.take = func(fd uintptr) bool {
+		w.n, w.err = nowait.Read(fd, w.events)
+		return w.err != unix.EAGAIN
+	}
+	return w, nil
+}
+
+// wait waits for events and returns them. They are good until the next are taken.
+func (w *watch) wait() ([]byte, error) {
+	if err := w.conn.Read(w.take); err != nil {
+		if w.closed.Load() {
+			err = os.ErrClosed // The package os has no name for what it says here.
+		}
+		return nil, err
+	}
+	return w.events[:w.n], os.NewSyscallError("read", w.err)
+}
+
+// more returns the events that have come since, without waiting.
+func (w *watch) more() []byte {
+	// Through the file, for once that is closed its descriptor may be another's.
+	if err := w.conn.Control(func(fd uintptr) { w.take(fd) }); err != nil {
+		return nil
+	}
+	return w.events[:w.n]
 }
 
 // add watches a folder. It fails when the watch is closed.
@@ -48,6 +83,7 @@ func (w *watch) add(dir string, mask uint32) (wd int, err error) {
 }
 
 func (w *watch) close() {
+	w.closed.Store(true)
 	// Nothing is written to it, so closing cannot lose anything.
 	_ = w.file.Close()
 }
@@ -112,17 +148,16 @@ type change struct{ look, data, end bool }
 // readers it gathers for maxDelay, so that the cost of waking does not grow
 // with the rate of the lines, while the first line after a pause is told at once.
 func (r *Root) runWatch(ctx context.Context) {
-	buf := make([]byte, 64<<10)
 	changes := make(map[*Log]change)
 	var woken time.Time
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	busy := false
 	for {
-		n := 0
+		var events []byte
 		if !busy {
 			var err error
-			if n, err = r.watch.file.Read(buf); err != nil {
+			if events, err = r.watch.wait(); err != nil {
 				if !errors.Is(err, os.ErrClosed) {
 					r.logger.Error("watching the logs ended, so they are polled", "error", err)
 					r.unwatchAll()
@@ -140,19 +175,19 @@ func (r *Root) runWatch(ctx context.Context) {
 			}
 		}
 		if busy {
-			n = r.readMore(buf)
+			events = r.watch.more()
 		}
 		// Where there was something to gather there will be more: to wait for the
 		// first of it would be to be woken twice.
-		busy = n > 0 && (busy || wait > 0)
-		if n == 0 {
+		busy = len(events) > 0 && (busy || wait > 0)
+		if len(events) == 0 {
 			continue
 		}
 		// All that has come is taken, for the kernel's queue is short: a rotation
 		// must not wait behind the writes of containers that flood.
-		for n > 0 {
-			r.collect(buf[:n], changes)
-			n = r.readMore(buf)
+		for len(events) > 0 {
+			r.collect(events, changes)
+			events = r.watch.more()
 		}
 		for l, c := range changes {
 			r.apply(l, c)
@@ -160,17 +195,6 @@ func (r *Root) runWatch(ctx context.Context) {
 		clear(changes)
 		woken = time.Now()
 	}
-}
-
-// readMore takes what has come since without waiting.
-func (r *Root) readMore(buf []byte) int {
-	n := 0
-	// Through the file, for once that is closed its descriptor may be another's.
-	err := r.watch.conn.Control(func(fd uintptr) { n, _ = unix.Read(int(fd), buf) })
-	if err != nil {
-		return 0
-	}
-	return max(n, 0)
 }
 
 // collect folds the events in buf into changes.

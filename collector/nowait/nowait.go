@@ -1,0 +1,91 @@
+//go:build linux
+
+// Package nowait makes system calls that do not sleep, and tells Go's scheduler
+// nothing of them.
+//
+// Any other call may sleep, so Go has a thread (sysmon in runtime/proc.go) that
+// takes the processor from a goroutine whose call lasts. The first call after a
+// rest wakes it, and then it looks every 20 µs. To copy 256 KiB takes longer: an
+// agent that does little but read and write would spend a tenth of its CPU time
+// on that thread, and start others to go on with while a call is all but over.
+// Here the goroutine keeps its processor, as it does while it computes. That is
+// good only for calls that copy what there is and never wait for a disk or a peer.
+package nowait
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Read reads from a descriptor in non-blocking mode, see read(2). The error is a
+// syscall.Errno: EAGAIN when there is nothing to read.
+func Read(fd uintptr, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno != unix.EINTR {
+			return result(n, errno)
+		}
+	}
+}
+
+// Write writes to a descriptor in non-blocking mode, see write(2), and returns how
+// many bytes were taken. The error is a syscall.Errno: EAGAIN when there is no room.
+func Write(fd uintptr, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno != unix.EINTR {
+			return result(n, errno)
+		}
+	}
+}
+
+// ReadAt reads from a file at an offset, see pread(2). What is in memory is read as
+// this package does it (RWF_NOWAIT in preadv2(2)), so that less may come than
+// there is. Where nothing is, or the file system cannot tell, it reads in the
+// ordinary way. It returns 0 without an error at the end of the file. The error is a
+// syscall.Errno.
+func ReadAt(fd int, p []byte, offset int64) (int, error) {
+	vector := unix.Iovec{Base: unsafe.SliceData(p)}
+	vector.SetLen(len(p))
+	// On 64 bits all of the offset is in the first of its two halves.
+	n, _, errno := syscall.RawSyscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&vector)), 1,
+		uintptr(offset), 0, unix.RWF_NOWAIT)
+	// Linux 5.9 and 5.10 may say that there is nothing where it is only not in
+	// memory (preadv2(2), BUGS).
+	if errno == 0 && n > 0 {
+		return int(n), nil
+	}
+	for {
+		n, err := unix.Pread(fd, p, offset)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// Ioctl asks a descriptor for a number, see ioctl(2). The error is a syscall.Errno.
+func Ioctl(fd uintptr, request uint) (uint32, error) {
+	var value uint32
+	_, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, fd, uintptr(request), uintptr(unsafe.Pointer(&value)))
+	_, err := result(0, errno)
+	return value, err
+}
+
+// SocketOption returns the first four bytes of a socket's option, see
+// getsockopt(2). The error is a syscall.Errno.
+func SocketOption(fd uintptr, level, name int) (value [4]byte, err error) {
+	length := uint32(len(value))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, fd, uintptr(level), uintptr(name),
+		uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
+	_, err = result(0, errno)
+	return value, err
+}
+
+func result(n uintptr, errno syscall.Errno) (int, error) {
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}

@@ -1,0 +1,126 @@
+//go:build linux
+
+package nowait
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// What is in memory and what is not is read alike, also behind 4 GiB, and nothing
+// is read only at the end.
+func TestReadAt(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	const far = 5 << 30
+	text := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
+	for _, offset := range []int64{0, far} {
+		if _, err := file.WriteAt(text, offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := file.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	fd := int(file.Fd())
+	for _, cold := range []bool{true, false} {
+		for _, offset := range []int64{0, far + 7} {
+			if cold {
+				if err := unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := text[offset%far:]
+			got := make([]byte, 0, len(want))
+			for len(got) < len(want) {
+				n, err := ReadAt(fd, got[len(got):cap(got)], offset+int64(len(got)))
+				if err != nil || n == 0 {
+					t.Fatalf("cold %v, offset %d: %d bytes after %d, error %v", cold, offset, n, len(got), err)
+				}
+				got = got[:len(got)+n]
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("cold %v, offset %d: it reads something else", cold, offset)
+			}
+		}
+	}
+	if n, err := ReadAt(fd, make([]byte, 10), far+int64(len(text))); n != 0 || err != nil {
+		t.Errorf("at the end %d bytes, error %v", n, err)
+	}
+	if _, err := ReadAt(-1, make([]byte, 10), 0); !errors.Is(err, unix.EBADF) {
+		t.Errorf("without a file the error is %v", err)
+	}
+}
+
+// A pipe takes what it has room for and gives what it has.
+func TestReadAndWrite(t *testing.T) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	from, to := uintptr(fds[0]), uintptr(fds[1])
+	defer func() { _, _ = unix.Close(fds[0]), unix.Close(fds[1]) }()
+	buf := make([]byte, 1<<20)
+	if n, err := Read(from, buf); n != 0 || err != unix.EAGAIN {
+		t.Fatalf("an empty pipe gives %d bytes, error %v", n, err)
+	}
+	taken, err := Write(to, buf)
+	if taken <= 0 || taken == len(buf) || err != nil {
+		t.Fatalf("a pipe takes %d bytes, error %v", taken, err)
+	}
+	if n, err := Write(to, buf); n != 0 || err != unix.EAGAIN {
+		t.Fatalf("a full pipe takes %d bytes, error %v", n, err)
+	}
+	if n, err := Read(from, buf); n != taken || err != nil {
+		t.Fatalf("it gives %d of %d bytes, error %v", n, taken, err)
+	}
+	if _, err := Write(from, buf); err != unix.EBADF {
+		t.Fatalf("writing to the end for reading: %v", err)
+	}
+}
+
+// The kernel's answers are those that the package unix has.
+func TestSocketQuestions(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) {
+		want, wantErr := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		got, err := SocketOption(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		if n := int(got[0]) | int(got[1])<<8 | int(got[2])<<16 | int(got[3])<<24; n != want || err != nil || wantErr != nil {
+			t.Errorf("the buffer has %d bytes, want %d; errors %v and %v", n, want, err, wantErr)
+		}
+		if n, err := Ioctl(fd, unix.SIOCOUTQ); n != 0 || err != nil {
+			t.Errorf("%d bytes are unacknowledged, error %v", n, err)
+		}
+		if _, err := Ioctl(fd, 1); err == nil {
+			t.Error("a question that there is none of has an answer")
+		}
+		if _, err := SocketOption(fd, unix.SOL_SOCKET, 1<<20); err != unix.ENOPROTOOPT {
+			t.Errorf("an option that there is none of: %v", err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
