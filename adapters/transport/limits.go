@@ -23,9 +23,11 @@ type Limits struct {
 	// AckTimeout is how long written bytes may stay without any
 	// acknowledgement; 30 s.
 	AckTimeout time.Duration
-	// Gather is how many bytes are gathered before they are written; 256 KiB.
+	// Gather is how many bytes are gathered before they are written; 512 KiB: a
+	// receiver that is faster than the sender sleeps between writes, and each
+	// waking of it is the sender's work.
 	Gather int
-	// InFlight is how many bytes may be written and not acknowledged; 1 MiB. A
+	// InFlight is how many bytes may be written and not acknowledged; 2 MiB. A
 	// single write may be longer when nothing else is in flight.
 	InFlight int
 	// MaxDatagram is the longest message that a Datagram sends, in bytes;
@@ -38,8 +40,8 @@ func (l Limits) WithDefaults() Limits {
 	setDefault(&l.DialTimeout, 10*time.Second)
 	setDefault(&l.WriteTimeout, 10*time.Second)
 	setDefault(&l.AckTimeout, 30*time.Second)
-	setDefault(&l.Gather, 256<<10)
-	setDefault(&l.InFlight, 1<<20)
+	setDefault(&l.Gather, 512<<10)
+	setDefault(&l.InFlight, 2<<20)
 	setDefault(&l.MaxDatagram, MaxUDPPayload)
 	return l
 }

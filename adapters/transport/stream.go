@@ -114,6 +114,30 @@ func (s *Stream) drop() *link {
 	return l
 }
 
+// room is how much of the buffer is kept free for the next frame, where that is not
+// longer.
+const room = 4 << 10
+
+// Grow returns the buffer with room for another frame, itself in nearly all calls.
+func (s *Stream) Grow(dst []byte) []byte {
+	if cap(dst)-len(dst) >= room {
+		return dst
+	}
+	return s.grow(dst)
+}
+
+// grow takes few steps up to what is gathered before a write: each is a copy, and
+// leaves garbage.
+func (s *Stream) grow(dst []byte) []byte {
+	most := s.config.Limits.Gather + room
+	if cap(dst) >= most {
+		return dst
+	}
+	grown := make([]byte, len(dst), min(max(4*cap(dst), 4*room), most))
+	copy(grown, dst)
+	return grown
+}
+
 // Spill writes what is gathered though the batch is not complete, so that a
 // batch whose frames are far longer than its records needs no memory to match.
 // It returns the buffer and the ends to go on with. When it is not ok, the

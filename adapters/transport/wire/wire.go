@@ -92,7 +92,7 @@ func (a *streamAdapter) send(ctx context.Context, b *record.Batch, dst []byte, e
 	var rejects []adapters.Reject
 	for i := range b.Records {
 		var err error
-		if dst, err = a.encoder.Append(dst, &b.Records[i]); err != nil {
+		if dst, err = a.encoder.Append(a.stream.Grow(dst), &b.Records[i]); err != nil {
 			rejects = append(rejects, Reject(i, err))
 		}
 		// A rejected record is a frame of no length, so that frames and records
