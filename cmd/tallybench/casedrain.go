@@ -152,8 +152,8 @@ func (d *drained) other(name string, ends bool, start func(target) (*process, er
 	}}
 }
 
-// shipper is how a contender is run: with how many sinks, and what is done when
-// they have everything.
+// shipper is how a contender is run: with how many sinks, and what it is asked when
+// they have everything, which is not counted.
 type shipper struct {
 	sinks int
 	ends  bool
@@ -202,8 +202,9 @@ func (d *drained) run(ctx context.Context, dir string, c shipper) (v values, err
 			return nil, fmt.Errorf("%w; its last words: %s", err, p.tail())
 		}
 	}
+	var asking time.Duration
 	if c.done != nil {
-		if err := c.done(ctx); err != nil {
+		if asking, err = p.during(func() error { return c.done(ctx) }); err != nil {
 			return nil, errors.Join(err, p.stop())
 		}
 	}
@@ -234,7 +235,7 @@ func (d *drained) run(ctx context.Context, dir string, c shipper) (v values, err
 		}
 	}
 	v = values{
-		cpuPerLine.key: float64(p.cpu()) / float64(time.Microsecond) / float64(d.lines),
+		cpuPerLine.key: float64(p.cpu()-asking) / float64(time.Microsecond) / float64(d.lines),
 		peakRSS.key:    float64(p.peak) / (1 << 20),
 	}
 	if took := last.Sub(first); took > 0 {

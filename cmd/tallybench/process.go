@@ -89,6 +89,19 @@ func (p *process) cpu() time.Duration {
 	return 0
 }
 
+// during returns how much CPU time the program takes while something is done.
+func (p *process) during(do func() error) (time.Duration, error) {
+	before, err := accountOf(p.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := do(); err != nil {
+		return 0, err
+	}
+	after, err := accountOf(p.cmd.Process.Pid)
+	return after.cpu - before.cpu, err
+}
+
 // tail returns the end of what the program has said.
 func (p *process) tail() string {
 	said, err := os.ReadFile(p.log.Name())
