@@ -160,6 +160,7 @@ func (a *agent) run(ctx context.Context, listeners []net.Listener, stderr io.Wri
 			a.table.Save()
 			// What the engine has told of all containers at once has been garbage
 			// since.
+			setGCPercent(gcPercent)
 			debug.FreeOSMemory()
 		case <-running.Done():
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -59,13 +60,16 @@ func lean(source string) string {
 // the #, and all its addresses are relative, so that it also works below a
 // prefix that a proxy strips.
 func New() http.Handler {
-	files := map[string]asset{
-		"/":          newAsset(document, "text/html; charset=utf-8"),
-		"/style.css": newAsset(lean(style), "text/css; charset=utf-8"),
-		"/app.js":    newAsset(lean(script), "text/javascript; charset=utf-8"),
-	}
+	// Most agents' pages are hardly ever looked at.
+	files := sync.OnceValue(func() map[string]asset {
+		return map[string]asset{
+			"/":          newAsset(document, "text/html; charset=utf-8"),
+			"/style.css": newAsset(lean(style), "text/css; charset=utf-8"),
+			"/app.js":    newAsset(lean(script), "text/javascript; charset=utf-8"),
+		}
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		file, ok := files[r.URL.Path]
+		file, ok := files()[r.URL.Path]
 		if !ok {
 			http.Error(w, "there is nothing at "+r.URL.Path+"; the page is at /, the API at /api/v1/", http.StatusNotFound)
 			return
