@@ -57,10 +57,13 @@ func (e *encoder) build(h *header, severity int, second int64) {
 
 // putFraction writes the first digits of a second's fraction.
 func putFraction(digits []byte, nanos int64) {
-	unit := int64(time.Second) / 10
-	for i := range digits {
-		digits[i] = '0' + byte(nanos/unit%10)
-		unit /= 10
+	// Divisors that the compiler knows cost a fraction of others.
+	for range 9 - len(digits) {
+		nanos /= 10
+	}
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = '0' + byte(nanos%10)
+		nanos /= 10
 	}
 }
 

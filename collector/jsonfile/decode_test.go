@@ -2,6 +2,7 @@ package jsonfile
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -130,4 +131,55 @@ func BenchmarkDecode(b *testing.B) {
 	f("1000", words[:1000])
 	f("16000", words[:16000])
 	f("json200", strings.Repeat(`{"level":"info","msg":"request \"done\"","status":200} `, 10)[:200])
+}
+
+// The clock reads what the package time reads, in whatever order seconds come, and
+// nothing else.
+func TestClock(t *testing.T) {
+	var c clock
+	random := rand.New(rand.NewPCG(1, 2))
+	at := time.Unix(1795225145, 0).UTC()
+	for range 100_000 {
+		if random.IntN(3) == 0 {
+			at = at.Add(time.Duration(random.Int64N(int64(48*time.Hour))) - 24*time.Hour)
+		}
+		at = at.Add(time.Duration(random.IntN(1e9))).Truncate(time.Duration(powers[random.IntN(10)]))
+		text := []byte(at.Format(time.RFC3339Nano))
+		if got, ok := c.parse(text); !ok || got != at.UnixNano() {
+			t.Fatalf("%s is read as %d, %v, want %d", text, got, ok, at.UnixNano())
+		}
+		// One byte is another. The package time takes a comma for a point.
+		i, b := random.IntN(len(text)), byte(random.IntN(256))
+		if b == ',' {
+			continue
+		}
+		text[i] = b
+		want, err := time.Parse(time.RFC3339Nano, string(text))
+		if got, ok := c.parse(text); ok != (err == nil) || ok && got != want.UnixNano() {
+			t.Fatalf("%q is read as %d, %v, want %v, %v", text, got, ok, want, err)
+		}
+	}
+}
+
+// Escapes are resolved wherever they stand, many or few.
+func TestUnescapeEverywhere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	special := []rune("\"\\\n\r\t\x00\x1f<>&\u2028é€\U0001f600")
+	var d decoder
+	var rec record.Record
+	for range 50_000 {
+		var text strings.Builder
+		one := 1 + random.IntN(30) // of so many characters is special.
+		for range random.IntN(100) {
+			if random.IntN(one) == 0 {
+				text.WriteRune(special[random.IntN(len(special))])
+			} else {
+				text.WriteByte('a' + byte(random.IntN(26)))
+			}
+		}
+		line := dockerLine(text.String()+"\n", record.Stdout, time.Unix(1, 0))
+		if whole, err := d.decode(line[:len(line)-1], &rec); err != nil || !whole || string(rec.Line) != text.String() {
+			t.Fatalf("%q came back as %q, whole=%v, err=%v", text.String(), rec.Line, whole, err)
+		}
+	}
 }

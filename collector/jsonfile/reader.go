@@ -385,15 +385,17 @@ func (r *Reader) take(b *record.Batch, line []byte, off, next int64) {
 			return
 		}
 	}
-	var rec record.Record
-	whole, err := r.decoder.decode(line, &rec)
-	if err != nil {
-		r.log.broken(r.gen, off)
+	// It is decoded where it will most likely stay.
+	n := len(b.Records)
+	b.Records = append(b.Records, record.Record{Resume: next})
+	whole, err := r.decoder.decode(line, &b.Records[n])
+	if err == nil && whole && r.joiner.skip == 0 && r.joiner.open == 0 {
 		return
 	}
-	if whole && r.joiner.skip == 0 && r.joiner.open == 0 {
-		rec.Resume = next
-		b.Records = append(b.Records, rec)
+	rec := b.Records[n]
+	b.Records = b.Records[:n]
+	if err != nil {
+		r.log.broken(r.gen, off)
 		return
 	}
 	if r.joiner.add(b, &rec, whole, r.gen, off, next, r.log.root.maxLine) {

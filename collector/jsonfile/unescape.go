@@ -2,6 +2,8 @@ package jsonfile
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -11,6 +13,7 @@ import (
 // not know stays as it is: a broken line is better delivered than lost.
 func unescape(text []byte, first int) []byte {
 	w, r := first, first
+escapes:
 	for {
 		// text[r] is a backslash.
 		if r+1 >= len(text) {
@@ -27,7 +30,7 @@ func unescape(text []byte, first int) []byte {
 			}
 			r += used
 		} else {
-			if plain := escapes[c]; plain != 0 {
+			if plain := meanings[c]; plain != 0 {
 				text[w] = plain
 				w++
 			} else {
@@ -35,6 +38,23 @@ func unescape(text []byte, first int) []byte {
 				w += 2
 			}
 			r += 2
+		}
+		// In text that has escapes the next is mostly near.
+		for range 2 {
+			if r+8 > len(text) {
+				break
+			}
+			word := binary.LittleEndian.Uint64(text[r:])
+			n := firstBackslash(word)
+			if r-w >= 8 {
+				binary.LittleEndian.PutUint64(text[w:], word)
+			} else {
+				copy(text[w:], text[r:r+n])
+			}
+			w, r = w+n, r+n
+			if n < 8 {
+				continue escapes
+			}
 		}
 		n := bytes.IndexByte(text[r:], '\\')
 		if n < 0 {
@@ -46,9 +66,18 @@ func unescape(text []byte, first int) []byte {
 	}
 }
 
-// escapes maps the letter after a backslash to what it stands for. dockerd
+// firstBackslash returns which of the eight bytes of a little-endian word is the
+// first backslash, 8 when none is.
+func firstBackslash(word uint64) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	word ^= '\\' * ones
+	// The lowest bit that is left is that of the first byte that is zero now.
+	return bits.TrailingZeros64((word-ones)&^word&high) / 8
+}
+
+// meanings maps the letter after a backslash to what it stands for. dockerd
 // writes only the first four.
-var escapes = [256]byte{
+var meanings = [256]byte{
 	'"': '"', '\\': '\\', 'n': '\n', 'r': '\r',
 	't': '\t', 'b': '\b', 'f': '\f', '/': '/',
 }
@@ -78,18 +107,23 @@ func hex4(b []byte) (rune, bool) {
 	if len(b) < 6 {
 		return 0, false
 	}
-	var v rune
-	for _, c := range b[2:6] {
-		switch {
-		case '0' <= c && c <= '9':
-			v = v<<4 | rune(c-'0')
-		case 'a' <= c && c <= 'f':
-			v = v<<4 | rune(c-'a'+10)
-		case 'A' <= c && c <= 'F':
-			v = v<<4 | rune(c-'A'+10)
-		default:
-			return 0, false
-		}
+	v := rune(hexDigits[b[2]])<<12 | rune(hexDigits[b[3]])<<8 | rune(hexDigits[b[4]])<<4 | rune(hexDigits[b[5]])
+	if v < 0 {
+		return 0, false
 	}
 	return v, true
 }
+
+// hexDigits are the values of hexadecimal digits, below zero for all else.
+var hexDigits = func() (values [256]int8) {
+	for c := range values {
+		values[c] = -1
+	}
+	for i, c := range "0123456789abcdef" {
+		values[c] = int8(i)
+	}
+	for i, c := range "ABCDEF" {
+		values[c] = int8(10 + i)
+	}
+	return values
+}()
