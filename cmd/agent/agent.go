@@ -149,6 +149,9 @@ func (a *agent) run(ctx context.Context, listeners []net.Listener, stderr io.Wri
 		})
 	}
 	running, stop := context.WithCancel(ctx)
+	if p := newProcessors(); p != nil {
+		rest.Go(func() { p.run(running) })
+	}
 	rest.Go(func() { a.forget(running) })
 	rest.Go(func() { a.greet(running, listeners[0].Addr(), stderr) })
 	rest.Go(func() { a.reloadOnHangup(running, hangup) })
