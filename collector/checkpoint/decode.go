@@ -68,20 +68,20 @@ func (s *Store) load(data []byte) error {
 		r := &route{
 			identity: identity, description: j.Description,
 			first: j.First, seen: j.Seen, written: j.Seen,
-			positions: make(map[string]*entry, len(j.Positions)),
 		}
 		for id, p := range j.Positions {
 			position, err := p.decode()
 			if err != nil {
 				return fmt.Errorf("reading the position of route %q in container %q: %w", identity, id, err)
 			}
-			if containers[id] == nil {
+			c := containers[id]
+			if c == nil {
 				return fmt.Errorf("reading the position of route %q: container %q is not listed", identity, id)
 			}
-			r.positions[id] = &entry{
-				container: id, position: position, updated: p.Updated,
+			c.entries = append(c.entries, &entry{
+				route: r, position: position, updated: p.Updated.Unix(),
 				account: record.Account{Delivered: p.Delivered, Filtered: p.Filtered, Dropped: p.Dropped, Gaps: p.Gaps},
-			}
+			})
 		}
 		routes[identity] = r
 	}

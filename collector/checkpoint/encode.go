@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"io"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -11,48 +12,112 @@ import (
 // version is that of the file's format. A file of another version is not read.
 const version = 1
 
-// appendLocked appends the file's content to dst: one position a line, so that
-// people can read and compare it.
-func (s *Store) appendLocked(dst []byte) []byte {
+// pieceSize is about how much of the file is made before it is written: a file of
+// many positions is large.
+const pieceSize = 32 << 10
+
+// encoder makes the file's content, one position a line, so that people can read
+// and compare it.
+type encoder struct {
+	store *Store
+	w     io.Writer
+	// dst is what is to be written next.
+	dst []byte
+}
+
+// encode writes the file's content, through buf. The routes and containers are
+// those of the beginning, each with what is known of it when it is written: the
+// store is not locked while a piece is. The caller holds saving.
+func (s *Store) encode(w io.Writer, buf []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.orderLocked()
-	dst = append(dst, "{\"version\":"...)
-	dst = strconv.AppendInt(dst, version, 10)
-	dst = append(dst, ",\n\"containers\":{"...)
-	for i, c := range s.containerOrder {
-		dst = appendKey(dst, i, c.id)
-		dst = append(dst, "{\"name\":"...)
-		dst = appendString(dst, c.name)
-		dst = append(dst, ",\"seen\":"...)
-		dst = appendTime(dst, c.seen)
-		dst = append(dst, '}')
+	e := encoder{store: s, w: w, dst: buf[:0]}
+	if err := e.allLocked(); err != nil {
+		return e.dst, err
 	}
-	dst = append(dst, "\n},\n\"routes\":{"...)
-	for i, r := range s.routeOrder {
-		dst = appendKey(dst, i, r.identity)
-		dst = append(dst, "{\"description\":"...)
-		dst = appendString(dst, r.description)
-		dst = append(dst, ",\"first\":"...)
-		dst = appendTime(dst, r.first)
-		dst = append(dst, ",\"seen\":"...)
-		dst = appendTime(dst, r.seen)
-		dst = append(dst, ",\"positions\":{"...)
-		for j, e := range r.order {
-			dst = appendKey(dst, j, e.container)
-			dst = appendPosition(dst, e.position)
-			dst = appendAccount(dst, &e.account)
-			dst = append(dst, ",\"updated\":"...)
-			dst = appendTime(dst, e.updated)
-			dst = append(dst, '}')
+	return e.dst, e.flushLocked(0)
+}
+
+// flushLocked writes what there is if that is more than so much. The lock is free
+// meanwhile.
+func (e *encoder) flushLocked(most int) error {
+	if len(e.dst) <= most {
+		return nil
+	}
+	e.store.mu.Unlock()
+	defer e.store.mu.Lock()
+	n, err := e.w.Write(e.dst)
+	if err == nil && n < len(e.dst) {
+		err = io.ErrShortWrite
+	}
+	e.dst = e.dst[:0]
+	return err
+}
+
+func (e *encoder) allLocked() error {
+	containers, routes := e.store.containerOrder, e.store.routeOrder
+	e.dst = append(e.dst, "{\"version\":"...)
+	e.dst = strconv.AppendInt(e.dst, version, 10)
+	e.dst = append(e.dst, ",\n\"containers\":{"...)
+	for i, c := range containers {
+		e.dst = appendContainer(appendKey(e.dst, i == 0, c.id), c)
+		if err := e.flushLocked(pieceSize); err != nil {
+			return err
 		}
-		dst = append(dst, "}}"...)
 	}
-	return append(dst, "\n}}\n"...)
+	e.dst = append(e.dst, "\n},\n\"routes\":{"...)
+	for i, r := range routes {
+		e.dst = appendRoute(appendKey(e.dst, i == 0, r.identity), r)
+		first := true
+		for _, c := range containers {
+			p := c.entry(r)
+			if p == nil {
+				continue
+			}
+			e.dst = appendEntry(appendKey(e.dst, first, c.id), p)
+			first = false
+			if err := e.flushLocked(pieceSize); err != nil {
+				return err
+			}
+		}
+		e.dst = append(e.dst, "}}"...)
+	}
+	e.dst = append(e.dst, "\n}}\n"...)
+	return nil
+}
+
+func appendContainer(dst []byte, c *container) []byte {
+	dst = append(dst, "{\"name\":"...)
+	dst = appendString(dst, c.name)
+	dst = append(dst, ",\"seen\":"...)
+	dst = appendTime(dst, c.seen)
+	return append(dst, '}')
+}
+
+// appendRoute appends a route up to where its positions begin.
+func appendRoute(dst []byte, r *route) []byte {
+	dst = append(dst, "{\"description\":"...)
+	dst = appendString(dst, r.description)
+	dst = append(dst, ",\"first\":"...)
+	dst = appendTime(dst, r.first)
+	dst = append(dst, ",\"seen\":"...)
+	dst = appendTime(dst, r.seen)
+	return append(dst, ",\"positions\":{"...)
+}
+
+func appendEntry(dst []byte, e *entry) []byte {
+	dst = appendPosition(dst, e.position)
+	dst = appendAccount(dst, &e.account)
+	dst = append(dst, ",\"updated\":"...)
+	dst = appendTime(dst, time.Unix(e.updated, 0))
+	return append(dst, '}')
 }
 
 // appendKey appends a key on a line of its own, after a comma unless it is the
 // first of its object.
-func appendKey(dst []byte, index int, key string) []byte {
-	if index > 0 {
+func appendKey(dst []byte, first bool, key string) []byte {
+	if !first {
 		dst = append(dst, ',')
 	}
 	dst = append(dst, '\n')

@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -125,23 +124,15 @@ func (s *Store) Save() error {
 	defer s.saving.Unlock()
 
 	s.mu.Lock()
-	changes := s.changes
-	if changes == s.saved {
-		s.mu.Unlock()
+	changes, dirty := s.changes, s.changes != s.saved
+	s.mu.Unlock()
+	if !dirty {
 		return nil
 	}
-	buffer, ok := s.buffers.Get().(*[]byte)
-	if !ok {
-		buffer = new([]byte)
-	}
-	defer s.buffers.Put(buffer)
-	*buffer = s.appendLocked((*buffer)[:0])
-	s.mu.Unlock()
-
 	if err := s.takeFolder(); err != nil {
 		return err
 	}
-	if err := s.replace(*buffer); err != nil {
+	if err := s.replace(); err != nil {
 		return fmt.Errorf("saving positions: %w", err)
 	}
 	s.mu.Lock()
@@ -150,17 +141,19 @@ func (s *Store) Save() error {
 	return nil
 }
 
-// replace puts content in the place of the file, durably and all at once.
-func (s *Store) replace(content []byte) error {
+// replace puts what is known in the place of the file, durably and all at once.
+func (s *Store) replace() error {
 	temporary := filepath.Join(s.dir, temporaryName)
 	f, err := s.files.Create(temporary)
 	if err != nil {
 		return err
 	}
-	n, err := f.Write(content)
-	if err == nil && n < len(content) {
-		err = io.ErrShortWrite
+	buffer, ok := s.buffers.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
 	}
+	*buffer, err = s.encode(f, *buffer)
+	s.buffers.Put(buffer)
 	if err == nil {
 		// Without this, a crash of the host could leave the new name with no
 		// content.

@@ -95,7 +95,7 @@ func wantCorrupt(t *testing.T, dir string, files durable.Files, content []byte) 
 func TestCorruptFileIsPutAside(t *testing.T) {
 	s := newStore("", nil, nil)
 	s.Set("a", "c", "n", at(1, 10), none, start)
-	whole := string(s.appendLocked(nil))
+	whole := string(content(s))
 	if err := newStore("", nil, nil).load([]byte(whole)); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func FuzzLoad(f *testing.F) {
 	s := newStore("", nil, nil)
 	s.Meet("a \"b\"", "d", start)
 	s.Set("a \"b\"", "c", "n\xff", record.Position{Gen: record.Generation{Inode: 3, Len: 4, Sum: 5}, Off: 6, Skip: 7}, none, start)
-	whole := s.appendLocked(nil)
+	whole := content(s)
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
 	f.Add([]byte(`{"version":1}`))
@@ -231,7 +231,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		// What can be read can be written, and is then read as the same.
-		written := read.appendLocked(nil)
+		written := content(read)
 		again := newStore("", nil, nil)
 		if err := again.load(written); err != nil {
 			t.Fatalf("reading what was written: %v\n%s", err, written)
@@ -240,12 +240,12 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("%d routes and %d containers became %d and %d", len(read.routes), len(read.containers),
 				len(again.routes), len(again.containers))
 		}
-		for identity, r := range read.routes {
-			for id, e := range r.positions {
-				wantPosition(t, again, identity, id, e.position)
+		for id, c := range read.containers {
+			for _, e := range c.entries {
+				wantPosition(t, again, e.route.identity, id, e.position)
 			}
 		}
-		if twice := again.appendLocked(nil); string(twice) != string(written) {
+		if twice := content(again); string(twice) != string(written) {
 			t.Fatalf("written again it differs:\n%s\n%s", written, twice)
 		}
 		again.Forget(time.Now(), 0, 0)

@@ -9,6 +9,7 @@ package checkpoint
 import (
 	"cmp"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -36,16 +37,16 @@ type Store struct {
 	// taken before mu.
 	saving sync.Mutex
 	lock   *folderLock
-	// buffers has the memory of the last save, a *[]byte, for the next: a file of
-	// many positions is large. When nothing moves it is collected.
+	// buffers has the memory that the last save wrote through, a *[]byte, for the
+	// next. When nothing moves it is collected.
 	buffers sync.Pool
 
 	// mu guards what is below. No I/O happens under it.
 	mu         sync.Mutex
 	containers map[string]*container
 	routes     map[string]*route
-	// containerOrder and routeOrder hold the same, ordered for the file, as do
-	// the orders of the routes while ordered is true.
+	// containerOrder and routeOrder hold the same, ordered for the file, while
+	// ordered is true. They are made anew by saves alone.
 	containerOrder []*container
 	routeOrder     []*route
 	ordered        bool
@@ -53,27 +54,47 @@ type Store struct {
 	changes, saved uint64
 }
 
-// container is what people want to read of a container, and when it was last
-// known to exist.
+// container is what people want to read of a container, when it was last known
+// to exist, and the positions in its log.
 type container struct {
 	id, name string
 	seen     time.Time
 	// written is the value of seen that made or will make it into the file.
 	written time.Time
+	// entries has one for each route that has a position. They are few, and many
+	// containers have some: a map would take more than what it has.
+	entries []*entry
 }
 
 type route struct {
 	identity, description string
 	first, seen, written  time.Time
-	positions             map[string]*entry
-	order                 []*entry
 }
 
+// entry is a route's position in a container's log.
 type entry struct {
-	container string
-	position  record.Position
-	account   record.Account
-	updated   time.Time
+	route    *route
+	position record.Position
+	account  record.Account
+	// updated is when the position was set, in seconds since the Unix epoch.
+	updated int64
+}
+
+// entry returns the position of a route, nil where there is none.
+func (c *container) entry(r *route) *entry {
+	for _, e := range c.entries {
+		if e.route == r {
+			return e
+		}
+	}
+	return nil
+}
+
+// drop forgets the position of a route and reports whether there was one.
+func (c *container) drop(r *route) bool {
+	before := len(c.entries)
+	c.entries = slices.DeleteFunc(c.entries, func(e *entry) bool { return e.route == r })
+	return len(c.entries) < before
 }
 
 func newStore(dir string, logger *slog.Logger, files durable.Files) *Store {
@@ -114,14 +135,14 @@ func (s *Store) Set(route, containerID, name string, position record.Position, a
 	s.seeContainerLocked(c, now)
 	r := s.routeLocked(route, now)
 	s.seeRouteLocked(r, now)
-	e, ok := r.positions[containerID]
-	if !ok {
-		e = &entry{container: containerID}
-		r.positions[containerID] = e
-		s.ordered = false
+	e := c.entry(r)
+	known := e != nil
+	if !known {
+		e = &entry{route: r}
+		c.entries = append(c.entries, e)
 	}
-	if !ok || e.position != position {
-		e.position, e.updated = position, now
+	if !known || e.position != position {
+		e.position, e.updated = position, now.Unix()
 		dropped := append(e.account.Dropped[:0], account.Dropped...)
 		e.account = *account
 		e.account.Dropped = dropped
@@ -134,12 +155,8 @@ func (s *Store) Set(route, containerID, name string, position record.Position, a
 func (s *Store) Get(route, containerID string) (record.Position, record.Account, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.routes[route]
-	if !ok {
-		return record.Position{}, record.Account{}, false
-	}
-	e, ok := r.positions[containerID]
-	if !ok {
+	e := s.entryLocked(route, containerID)
+	if e == nil {
 		return record.Position{}, record.Account{}, false
 	}
 	account := e.account.Clone()
@@ -147,17 +164,20 @@ func (s *Store) Get(route, containerID string) (record.Position, record.Account,
 	return e.position, account, true
 }
 
+// entryLocked returns a position, nil where there is none.
+func (s *Store) entryLocked(route, containerID string) *entry {
+	c := s.containers[containerID]
+	if c == nil {
+		return nil
+	}
+	return c.entry(s.routes[route])
+}
+
 // Delete forgets one position.
 func (s *Store) Delete(route, containerID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.routes[route]
-	if !ok {
-		return
-	}
-	if _, ok := r.positions[containerID]; ok {
-		delete(r.positions, containerID)
-		s.ordered = false
+	if c := s.containers[containerID]; c != nil && c.drop(s.routes[route]) {
 		s.changes++
 	}
 }
@@ -200,26 +220,23 @@ func (s *Store) Forget(now time.Time, keepContainers, keepRoutes time.Duration) 
 	defer s.mu.Unlock()
 	var gone []Forgotten
 	for identity, r := range s.routes {
-		if now.Sub(r.seen) > keepRoutes {
-			gone = append(gone, Forgotten{
-				Route: identity, Description: r.description, Seen: r.seen, Positions: len(r.positions),
-			})
-			delete(s.routes, identity)
-		}
-	}
-	for id, c := range s.containers {
-		if now.Sub(c.seen) <= keepContainers {
+		if now.Sub(r.seen) <= keepRoutes {
 			continue
 		}
-		f := Forgotten{Container: id, Name: c.name, Seen: c.seen}
-		for _, r := range s.routes {
-			if _, ok := r.positions[id]; ok {
-				delete(r.positions, id)
+		f := Forgotten{Route: identity, Description: r.description, Seen: r.seen}
+		for _, c := range s.containers {
+			if c.drop(r) {
 				f.Positions++
 			}
 		}
-		delete(s.containers, id)
+		delete(s.routes, identity)
 		gone = append(gone, f)
+	}
+	for id, c := range s.containers {
+		if now.Sub(c.seen) > keepContainers {
+			gone = append(gone, Forgotten{Container: id, Name: c.name, Seen: c.seen, Positions: len(c.entries)})
+			delete(s.containers, id)
+		}
 	}
 	if len(gone) > 0 {
 		s.ordered = false
@@ -245,7 +262,7 @@ func (s *Store) routeLocked(identity string, now time.Time) *route {
 		if s.forgotten {
 			first = time.Time{}
 		}
-		r = &route{identity: identity, first: first, seen: now, written: now, positions: map[string]*entry{}}
+		r = &route{identity: identity, first: first, seen: now, written: now}
 		s.routes[identity] = r
 		s.ordered = false
 		s.changes++
@@ -290,21 +307,8 @@ func (s *Store) orderLocked() {
 	if s.ordered {
 		return
 	}
-	s.containerOrder = s.containerOrder[:0]
-	for _, c := range s.containers {
-		s.containerOrder = append(s.containerOrder, c)
-	}
-	slices.SortFunc(s.containerOrder, func(a, b *container) int { return cmp.Compare(a.id, b.id) })
-	s.routeOrder = s.routeOrder[:0]
-	for _, r := range s.routes {
-		s.routeOrder = append(s.routeOrder, r)
-		r.order = r.order[:0]
-		for _, e := range r.positions {
-			r.order = append(r.order, e)
-		}
-		slices.SortFunc(r.order, func(a, b *entry) int { return cmp.Compare(a.container, b.container) })
-	}
-	slices.SortFunc(s.routeOrder, func(a, b *route) int { return cmp.Compare(a.identity, b.identity) })
+	s.containerOrder = slices.SortedFunc(maps.Values(s.containers), func(a, b *container) int { return cmp.Compare(a.id, b.id) })
+	s.routeOrder = slices.SortedFunc(maps.Values(s.routes), func(a, b *route) int { return cmp.Compare(a.identity, b.identity) })
 	s.ordered = true
 }
 
@@ -312,11 +316,13 @@ func (s *Store) orderLocked() {
 func (s *Store) Positions(containerID string) []record.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []record.Position
-	for _, r := range s.routes {
-		if e, ok := r.positions[containerID]; ok {
-			all = append(all, e.position)
-		}
+	c := s.containers[containerID]
+	if c == nil {
+		return nil
+	}
+	all := make([]record.Position, len(c.entries))
+	for i, e := range c.entries {
+		all[i] = e.position
 	}
 	return all
 }
