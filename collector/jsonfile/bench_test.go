@@ -3,6 +3,8 @@ package jsonfile
 import (
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -60,4 +62,51 @@ func BenchmarkUnescape(b *testing.B) {
 		copy(scratch, text)
 		unescape(scratch, first)
 	}
+}
+
+// BenchmarkMemory reports what the log of a container takes that has been read,
+// and each reader of it.
+func BenchmarkMemory(b *testing.B) {
+	const logs, readers = 200, 4
+	root := openRoot(b)
+	for range logs {
+		w := newWriter(b, root.dir)
+		w.line("a line\n", record.Stdout)
+	}
+	entries, err := os.ReadDir(root.dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var before, between, after runtime.MemStats
+	measure := func(m *runtime.MemStats) {
+		runtime.GC()
+		runtime.GC() // What pools hold goes in the second.
+		runtime.ReadMemStats(m)
+	}
+	batch, changed := record.NewBatch(), func() {}
+	for b.Loop() {
+		measure(&before)
+		for _, e := range entries {
+			mustLog(b, root, running(e.Name()))
+		}
+		measure(&between)
+		for _, e := range entries {
+			l := mustLog(b, root, running(e.Name()))
+			for range readers {
+				r, err := l.Reader(record.Position{}, changed)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if lines, _, _ := drain(b, r, batch); len(lines) != 1 {
+					b.Fatalf("%d lines were read", len(lines))
+				}
+			}
+		}
+		measure(&after)
+		for _, e := range entries {
+			root.drop(e.Name())
+		}
+	}
+	b.ReportMetric(float64(between.HeapAlloc-before.HeapAlloc)/logs, "B/log")
+	b.ReportMetric(float64(after.HeapAlloc-between.HeapAlloc)/logs/readers, "B/reader")
 }

@@ -66,7 +66,7 @@ type generation struct {
 	wanted bool
 
 	// cuts counts how often it was found truncated; guarded by the log's mutex.
-	cuts int
+	cuts uint32
 
 	// mark is the generation's name once it has been computed; guarded by the
 	// log's mutex.

@@ -43,9 +43,16 @@ func (p *part) held() bool { return p.active && !p.letGo }
 // joiner puts together the parts of long lines, each stream by itself, and
 // knows from where a reader would have to start to see the unfinished ones.
 type joiner struct {
-	// parts has one for each stream, nil until the first line has come in parts:
-	// of most containers none ever does.
-	parts []part
+	// long is nil until the first line has come in parts: of most containers none
+	// ever does.
+	long *longLines
+	// skip is how many records to leave out before the first is given out.
+	skip uint32
+}
+
+// longLines are the lines that come in parts.
+type longLines struct {
+	parts [record.Streams]part
 	// open is how many of them are active.
 	open int
 	// holding says that a part is active and not let go; then the fast path that
@@ -53,18 +60,30 @@ type joiner struct {
 	holding bool
 	// passed is how many bytes of records were read while parts were active.
 	passed int64
-	// skip is how many records to leave out before the first is given out.
-	skip uint32
+}
+
+// plain reports whether a whole record is a line as it is.
+func (j *joiner) plain() bool { return j.skip == 0 && (j.long == nil || j.long.open == 0) }
+
+// holding reports whether a line is unfinished and not let go.
+func (j *joiner) holding() bool { return j.long != nil && j.long.holding }
+
+// parts returns the lines that come in parts, by their streams.
+func (j *joiner) parts() []part {
+	if j.long == nil {
+		return nil
+	}
+	return j.long.parts[:]
 }
 
 // hold returns the earliest line that is unfinished, nil when there is none.
 func (j *joiner) hold() *part {
-	if !j.holding {
+	if !j.holding() {
 		return nil
 	}
 	var first *part
-	for i := range j.parts {
-		p := &j.parts[i]
+	for i := range j.long.parts {
+		p := &j.long.parts[i]
 		if p.held() && (first == nil || p.begins().before(first.begins())) {
 			first = p
 		}
@@ -77,11 +96,11 @@ func (j *joiner) hold() *part {
 // said so at t nothing will continue them. One that began later is of a run of
 // which nobody has told yet.
 func (j *joiner) heldBefore(t int64) bool {
-	if !j.holding {
+	if !j.holding() {
 		return false
 	}
-	for i := range j.parts {
-		if p := &j.parts[i]; p.held() && p.time >= t {
+	for i := range j.long.parts {
+		if p := &j.long.parts[i]; p.held() && p.time >= t {
 			return false
 		}
 	}
@@ -94,10 +113,11 @@ func (p *part) begins() place { return place{p.gen.serial, p.off} }
 // give counts a completed record and adds it to b unless it is to be skipped.
 // last is where its last part begins, next the offset behind all that was read.
 func (j *joiner) give(b *record.Batch, rec *record.Record, last place, next int64) {
-	for i := range j.parts {
+	parts := j.parts()
+	for i := range parts {
 		// What has all its parts before a line's first is not seen from there,
 		// though it may be known only later that it has ended.
-		if p := &j.parts[i]; p.active && !last.before(p.begins()) {
+		if p := &parts[i]; p.active && !last.before(p.begins()) {
 			p.emitted++
 		}
 	}
@@ -113,11 +133,11 @@ func (j *joiner) give(b *record.Batch, rec *record.Record, last place, next int6
 }
 
 // settle updates holding after a part has begun or ended.
-func (j *joiner) settle() {
-	j.holding = false
-	for i := range j.parts {
-		if j.parts[i].held() {
-			j.holding = true
+func (l *longLines) settle() {
+	l.holding = false
+	for i := range l.parts {
+		if l.parts[i].held() {
+			l.holding = true
 		}
 	}
 }
@@ -125,15 +145,16 @@ func (j *joiner) settle() {
 // add takes a record that is a part, or that may continue one, and gives out
 // what it completes. The record lies from off to next in g.
 func (j *joiner) add(b *record.Batch, rec *record.Record, whole bool, g *generation, off, next int64, maxLine int) (cut bool) {
-	if j.parts == nil {
+	if j.long == nil {
 		if whole {
 			j.give(b, rec, place{g.serial, off}, next)
 			return false
 		}
-		j.parts = make([]part, record.Streams)
+		j.long = new(longLines)
 	}
-	j.pass(next - off)
-	p := &j.parts[rec.Stream]
+	l := j.long
+	l.pass(next - off)
+	p := &l.parts[rec.Stream]
 	if p.active && p.time != rec.Time {
 		j.finish(b, rec.Stream, off, false)
 	}
@@ -142,9 +163,9 @@ func (j *joiner) add(b *record.Batch, rec *record.Record, whole bool, g *generat
 			j.give(b, rec, place{g.serial, off}, next)
 			return false
 		}
-		*p = part{active: true, time: rec.Time, gen: g, off: off, began: j.passed, text: b.TakeBuffer()}
-		j.holding = true
-		j.open++
+		*p = part{active: true, time: rec.Time, gen: g, off: off, began: l.passed, text: b.TakeBuffer()}
+		l.holding = true
+		l.open++
 	}
 	p.last = place{g.serial, off}
 	if !p.over {
@@ -165,12 +186,12 @@ func (j *joiner) add(b *record.Batch, rec *record.Record, whole bool, g *generat
 }
 
 // pass lets go of lines that are over, when so much more has been read.
-func (j *joiner) pass(bytes int64) {
-	j.passed += bytes
-	for i := range j.parts {
-		if p := &j.parts[i]; p.held() && p.over && j.passed-p.began > holdOver {
+func (l *longLines) pass(bytes int64) {
+	l.passed += bytes
+	for i := range l.parts {
+		if p := &l.parts[i]; p.held() && p.over && l.passed-p.began > holdOver {
 			p.letGo = true
-			j.settle()
+			l.settle()
 		}
 	}
 }
@@ -182,16 +203,17 @@ func (p *part) line(stream record.Stream, cut bool) record.Record {
 // finish gives out the line of a stream that has begun, as far as it has come.
 // next is the offset behind it, cut says that it has lost its end.
 func (j *joiner) finish(b *record.Batch, stream record.Stream, next int64, cut bool) {
-	p := &j.parts[stream]
+	l := j.long
+	p := &l.parts[stream]
 	if !p.active {
 		return
 	}
 	line := p.line(stream, cut)
 	p.active, p.text = false, nil
-	j.open--
-	j.settle()
+	l.open--
+	l.settle()
 	if p.over {
-		j.passRest(p)
+		l.passRest(p)
 		return
 	}
 	b.KeepBuffer(line.Line)
@@ -201,9 +223,9 @@ func (j *joiner) finish(b *record.Batch, stream record.Stream, next int64, cut b
 // passRest counts the rest of a line that was thrown away, for lines since whose
 // beginning nothing else of it has come: seen again from there it is taken for a
 // line.
-func (j *joiner) passRest(p *part) {
-	for i := range j.parts {
-		if q := &j.parts[i]; q.active && p.full.before(q.begins()) && !p.last.before(q.begins()) {
+func (l *longLines) passRest(p *part) {
+	for i := range l.parts {
+		if q := &l.parts[i]; q.active && p.full.before(q.begins()) && !p.last.before(q.begins()) {
 			q.emitted++
 		}
 	}
@@ -213,8 +235,8 @@ func (j *joiner) passRest(p *part) {
 func (j *joiner) finishAll(b *record.Batch, next int64) {
 	// The line that began first comes first.
 	for h := j.hold(); h != nil; h = j.hold() {
-		for i := range j.parts {
-			if h == &j.parts[i] {
+		for i := range j.long.parts {
+			if h == &j.long.parts[i] {
 				j.finish(b, record.Stream(i), next, false)
 			}
 		}

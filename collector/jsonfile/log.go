@@ -35,8 +35,8 @@ type Log struct {
 	mu sync.Mutex
 	// chain holds the generations in order; the last one is live. Guarded by mu.
 	chain []*generation
-	// readers are those open; guarded by mu.
-	readers map[*Reader]struct{}
+	// readers are those open, as many as there are routes; guarded by mu.
+	readers []*Reader
 	// reported is the last place of a broken record that was counted, so that
 	// several readers do not count it several times; guarded by mu.
 	reported place
@@ -80,7 +80,6 @@ func logAt(root, id string) *Log {
 func newLog(root *Root, id string) *Log {
 	l := logAt(root.dir, id)
 	l.root = root
-	l.readers = make(map[*Reader]struct{})
 	l.reported = place{serial: -1 << 62}
 	l.opened = time.Now()
 	l.container.Store(&record.Container{ID: id})
@@ -164,14 +163,14 @@ func (l *Log) Idle() bool {
 
 // addLocked has a reader told of changes.
 func (l *Log) addLocked(r *Reader) {
-	l.readers[r] = struct{}{}
+	l.readers = append(l.readers, r)
 	if len(l.readers) == 1 && l.watched {
 		l.root.watch.writes(l, true)
 	}
 }
 
 func (l *Log) removeLocked(r *Reader) {
-	delete(l.readers, r)
+	l.readers = slices.DeleteFunc(l.readers, func(other *Reader) bool { return other == r })
 	if len(l.readers) == 0 && l.watched {
 		l.root.watch.writes(l, false)
 	}
@@ -181,7 +180,7 @@ func (l *Log) removeLocked(r *Reader) {
 func (l *Log) notify() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for r := range l.readers {
+	for _, r := range l.readers {
 		r.changed()
 	}
 }
@@ -500,7 +499,7 @@ func (l *Log) trimLocked(movedOn bool) {
 		return
 	}
 	needed := l.chain[len(l.chain)-1].serial
-	for r := range l.readers {
+	for _, r := range l.readers {
 		// A reader that has not begun begins at the first.
 		if r.kept == nil {
 			return

@@ -296,7 +296,7 @@ func (m *model) truncate() {
 	}
 	for i := range m.open {
 		p := &m.open[i]
-		parts := m.r.(*Reader).joiner.parts
+		parts := m.r.(*Reader).joiner.parts()
 		if parts != nil && parts[i].active && p.text == "" || p.text != "" && p.rest == "" {
 			// It has ended, and nobody has told the reader yet; or only its line feed
 			// is to come.

@@ -14,7 +14,6 @@ import (
 type Reader struct {
 	log     *Log
 	changed func()
-	decoder decoder
 	joiner  joiner
 
 	// gen and off are where the next bytes are read; gen is nil until there is
@@ -22,7 +21,7 @@ type Reader struct {
 	gen *generation
 	off int64
 	// cuts is how many of gen's the reader knows of.
-	cuts int
+	cuts uint32
 	// inJunk says that a line without an end in sight is being passed over;
 	// onlyNUL that all of it so far was NUL bytes, as at the start of a file
 	// that was truncated while dockerd had it open.
@@ -175,7 +174,7 @@ func (r *Reader) positionLocked() record.Position {
 func (r *Reader) position() record.Position {
 	// The common case needs no lock: still in the same generation, whose
 	// name is known, and no line unfinished.
-	if r.cursor.Gen.Len > 0 && r.gen == r.named && !r.joiner.holding {
+	if r.cursor.Gen.Len > 0 && r.gen == r.named && !r.joiner.holding() {
 		return record.Position{Gen: r.cursor.Gen, Off: r.off, Skip: r.joiner.skip}
 	}
 	r.log.mu.Lock()
@@ -345,7 +344,8 @@ func (r *Reader) parse(b *record.Batch, block []byte) {
 	// A line that began in an earlier generation makes records resume there,
 	// until it ends. All records of a batch resume in one generation, so until
 	// then every record is a batch of its own.
-	single := r.joiner.holding && r.joiner.hold().gen != r.gen
+	single := r.joiner.holding() && r.joiner.hold().gen != r.gen
+	var d decoder
 	at := 0
 	for at < len(block) {
 		i := bytes.IndexByte(block[at:], '\n')
@@ -355,7 +355,7 @@ func (r *Reader) parse(b *record.Batch, block []byte) {
 		line := block[at : at+i]
 		off := base + int64(at)
 		at += i + 1
-		r.take(b, line, off, base+int64(at))
+		r.take(b, &d, line, off, base+int64(at))
 		if single && len(b.Records) > 0 {
 			break
 		}
@@ -375,7 +375,7 @@ func (r *Reader) parse(b *record.Batch, block []byte) {
 
 // take decodes one line, which lies from off to next, and gives out what it
 // completes.
-func (r *Reader) take(b *record.Batch, line []byte, off, next int64) {
+func (r *Reader) take(b *record.Batch, d *decoder, line []byte, off, next int64) {
 	if r.inJunk || len(line) > 0 && line[0] == 0 {
 		wasNUL := !r.inJunk || r.onlyNUL
 		r.inJunk = false
@@ -388,8 +388,8 @@ func (r *Reader) take(b *record.Batch, line []byte, off, next int64) {
 	// It is decoded where it will most likely stay.
 	n := len(b.Records)
 	b.Records = append(b.Records, record.Record{Resume: next})
-	whole, err := r.decoder.decode(line, &b.Records[n])
-	if err == nil && whole && r.joiner.skip == 0 && r.joiner.open == 0 {
+	whole, err := d.decode(line, &b.Records[n])
+	if err == nil && whole && r.joiner.plain() {
 		return
 	}
 	rec := b.Records[n]

@@ -259,7 +259,7 @@ func (l *Log) restoreLocked(whole *generation) error {
 // neededFromLocked returns the offset from which some reader needs a generation.
 func (l *Log) neededFromLocked(g *generation) (from int64, needed bool) {
 	from = 1<<63 - 1
-	for r := range l.readers {
+	for _, r := range l.readers {
 		switch {
 		case r.kept == nil || r.kept.serial < g.serial:
 			// A reader that has not begun begins at the first.
