@@ -1,8 +1,6 @@
 package routes
 
 import (
-	"time"
-
 	"tallyman/collector"
 	"tallyman/collector/record"
 )
@@ -12,27 +10,31 @@ type cursor struct {
 	route  *Route
 	log    collector.Log
 	reader collector.Reader // used by the route's own goroutine
-	id     string
 
-	// The route's own goroutine owns these. astray says that the reader is not
-	// where delivered is and has to be moved there before it reads on. told says
-	// that an error of reading was logged. retry wakes the cursor after one.
-	astray, told bool
-	retry        *time.Timer
-	// stages are what is done with the container's lines, nil for nothing.
+	// stages are what is done with the container's lines, nil for nothing. The
+	// route's own goroutine owns them.
 	stages *stages
 	// use counts the lines that are read, nil for a viewer's.
 	use *logUse
+	// astray says that the reader is not where delivered is and has to be moved
+	// there before it reads on. The route's own goroutine owns it.
+	astray bool
 
 	// The route's mutex guards all below.
 
-	// delivered is the position up to which everything is settled: what is
-	// saved, and where a restart goes on. saved is what has been saved, if
-	// stored says that anything has.
-	delivered, saved record.Position
-	stored           bool
 	// moved says that the cursor is in the route's list of those to be saved.
 	moved bool
+	// ended says that the log has been read to its end; finished that all of it
+	// is settled too and the reader is closed; gone that nobody will tell of the
+	// container any more. A cursor that is finished is kept until it is gone, so
+	// that the log is not taken for a new one.
+	ended, finished, gone bool
+	// waiting says that the cursor is in the route's list, next is who follows.
+	waiting bool
+	next    *cursor
+	// delivered is the position up to which everything is settled: what is
+	// saved, and where a restart goes on.
+	delivered record.Position
 	// first and last are the batches in flight, oldest first.
 	first, last *flight
 	// oldest is the time of the oldest record that was read and is not settled
@@ -40,15 +42,10 @@ type cursor struct {
 	oldest int64
 	// ledger is the account of the container's log.
 	ledger ledger
-	// waiting says that the cursor is in the route's list, next is who follows.
-	waiting bool
-	next    *cursor
-	// ended says that the log has been read to its end; finished that all of it
-	// is settled too and the reader is closed; gone that nobody will tell of the
-	// container any more. A cursor that is finished is kept until it is gone, so
-	// that the log is not taken for a new one.
-	ended, finished, gone bool
 }
+
+// id returns the container's ID.
+func (c *cursor) id() string { return c.log.Container().ID }
 
 // changed puts the cursor in the route's list of those to be read.
 func (c *cursor) changed() {

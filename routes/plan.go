@@ -134,7 +134,13 @@ func (r *Route) prepare(c *cursor, container *record.Container) {
 		r.cfg.Logger.Warn("a container's label cannot be understood and is left out",
 			"route", r.String(), "container", container.Name, "error", err)
 	}
-	if !own.idle() {
-		c.stages = &stages{plan: own, desk: &r.desk}
+	if own.idle() {
+		return
 	}
+	// Most containers have no plan of their own.
+	plan := &r.plan
+	if changed := own; changed != r.plan {
+		plan = &changed
+	}
+	c.stages = newStages(plan, &r.desk)
 }

@@ -62,6 +62,9 @@ type Route struct {
 	// own goroutine.
 	draft manifest
 	desk  desk
+	// retries wake the cursors whose log could not be read. Used by the route's own
+	// goroutine.
+	retries map[*cursor]*time.Timer
 
 	// givenUp counts lines given up since that was last logged, at givenUpAt.
 	// Used by the route's own goroutine.
@@ -92,8 +95,8 @@ type Route struct {
 	untold int
 	// total, flying and resent are the account of all containers since the
 	// route was made, past has those that are gone. imbalanced says that an
-	// audit has failed, and audited is the sum of what the cursors had in flight
-	// when they were last audited.
+	// audit has failed, and audited is the sum of what the cursors have in flight
+	// that have not moved since the last.
 	total           record.Account
 	flying, audited record.Count
 	resent          record.Count
@@ -117,6 +120,7 @@ func newRoute(cfg routeConfig) *Route {
 		wake:    make(chan struct{}, 1),
 		cursors: make(map[string]*cursor),
 		refused: make(map[string]struct{}),
+		retries: make(map[*cursor]*time.Timer),
 	}
 	r.plan = newPlan(&cfg.Filter, &cfg.Lines)
 	if cfg.Positions != nil {
@@ -149,7 +153,7 @@ func (r *Route) found(log collector.Log) error {
 		r.mu.Unlock()
 		return nil
 	}
-	c = &cursor{route: r, log: log, id: container.ID}
+	c = &cursor{route: r, log: log}
 	r.cursors[container.ID] = c
 	r.mu.Unlock()
 	if r.cfg.Use != nil {
@@ -381,21 +385,23 @@ func (r *Route) saveLocked(now time.Time) {
 	r.auditLocked()
 	for i, c := range r.moved {
 		r.moved[i], c.moved = nil, false
-		if r.cfg.Positions == nil || c.reader == nil || c.finished || c.stored && c.delivered == c.saved {
+		if r.cfg.Positions == nil || c.reader == nil || c.finished {
 			continue
 		}
-		c.saved, c.stored = c.delivered, true
-		r.cfg.Positions.Set(r.cfg.Identity, c.id, c.log.Container().Name, c.delivered, &c.ledger.account, now)
+		container := c.log.Container()
+		r.cfg.Positions.Set(r.cfg.Identity, container.ID, container.Name, c.delivered, &c.ledger.account, now)
 	}
 	r.moved = r.moved[:0]
 }
 
-// touchLocked has save look at a cursor: its position or its account has changed.
+// touchLocked has save look at a cursor: its position has changed, or its account
+// is about to.
 func (r *Route) touchLocked(c *cursor) {
 	if c.moved {
 		return
 	}
 	c.moved = true
+	r.audited.Sub(c.ledger.inFlight)
 	r.moved = append(r.moved, c)
 	if len(r.moved) == 1 {
 		r.unsaved()

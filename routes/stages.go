@@ -40,8 +40,9 @@ type message struct {
 // stages do with the lines of one container what the plan says. They belong to
 // the route's own goroutine.
 type stages struct {
-	plan
-	messages [record.Streams]message
+	*plan
+	// messages has one for each stream, none where no lines are joined.
+	messages []message
 	limiter
 	// before is the limiter as it was before the batch.
 	before limiter
@@ -51,6 +52,14 @@ type stages struct {
 	renamed, of *record.Container
 	timer       *time.Timer
 	*desk
+}
+
+func newStages(p *plan, d *desk) *stages {
+	s := &stages{plan: p, desk: d}
+	if p.multiline.Rule != nil {
+		s.messages = make([]message, record.Streams)
+	}
+	return s
 }
 
 // desk is what a route's stages work with while a batch is read.

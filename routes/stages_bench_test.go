@@ -35,7 +35,8 @@ func newBench(t testing.TB, options string, length int) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{batch: record.NewBatch(), stages: &stages{plan: newPlan(&d.Filter, &d.Lines), desk: new(desk)}}
+	p := newPlan(&d.Filter, &d.Lines)
+	b := &bench{batch: record.NewBatch(), stages: newStages(&p, new(desk))}
 	for n := range record.BlockSize / length {
 		text := strings.Repeat(shaped[n%len(shaped)], length/len(shaped[n%len(shaped)])+1)[:length]
 		b.records = append(b.records, record.Record{Time: int64(n) * 1e6, Line: []byte(text)})

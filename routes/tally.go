@@ -74,56 +74,54 @@ type ledger struct {
 	account  record.Account
 	inFlight record.Count
 	resent   record.Count
-	// audited is inFlight as it was at the last audit.
-	audited record.Count
-	// files are the last generations in which something was settled, each with
-	// the account as it was before; oldest first.
-	files []page
+	// newest is the last generation in which something was settled, with those
+	// before it.
+	newest *page
 }
 
+// page has the account as it was before anything was settled in a generation.
 type page struct {
 	gen    record.Generation
 	before record.Account
+	older  *page
 }
 
 // turnTo makes gen the generation to which the next entries belong.
 func (l *ledger) turnTo(gen record.Generation) {
-	if n := len(l.files); n > 0 {
-		last := &l.files[n-1]
-		if last.gen.Inode == gen.Inode && (last.gen.Sum == gen.Sum || last.gen.Len == 0) {
-			// It goes by its inode alone until it has a record.
-			last.gen = gen
-			return
-		}
-	}
-	if len(l.files) == keptGenerations {
-		l.files = slices.Delete(l.files, 0, 1)
+	if last := l.newest; last != nil && last.gen.Inode == gen.Inode && (last.gen.Sum == gen.Sum || last.gen.Len == 0) {
+		// It goes by its inode alone until it has a record.
+		last.gen = gen
+		return
 	}
 	before := l.account.Clone()
 	before.Read = before.Settled()
-	l.files = append(l.files, page{gen, before})
+	l.newest = &page{gen, before, l.newest}
+	oldest := l.newest
+	for n := 1; oldest.older != nil && n < keptGenerations; n++ {
+		oldest = oldest.older
+	}
+	oldest.older = nil
 }
 
 // generations returns the accounts of the last files.
 func (l *ledger) generations() []GenerationTally {
-	list := make([]GenerationTally, len(l.files))
-	for i, p := range l.files {
-		after := l.account
-		if i+1 < len(l.files) {
-			after = l.files[i+1].before
-		}
-		list[i] = GenerationTally{Generation: p.gen, Account: after.Since(&p.before)}
+	list := make([]GenerationTally, 0, keptGenerations)
+	after := &l.account
+	for p := l.newest; p != nil; p = p.older {
+		list = append(list, GenerationTally{Generation: p.gen, Account: after.Since(&p.before)})
+		after = &p.before
 	}
+	slices.Reverse(list)
 	return list
 }
 
 // takeOffLocked enters what was read.
 func (r *Route) takeOffLocked(c *cursor, n record.Count) {
+	r.touchLocked(c)
 	c.ledger.account.Read.Add(n)
 	c.ledger.inFlight.Add(n)
 	r.total.Read.Add(n)
 	r.flying.Add(n)
-	r.touchLocked(c)
 }
 
 // enterLocked enters what became of lines that were in flight.
@@ -132,12 +130,12 @@ func (r *Route) enterLocked(c *cursor, gen record.Generation, settled *record.Ac
 	if n == (record.Count{}) && settled.Gaps == 0 {
 		return
 	}
+	r.touchLocked(c)
 	c.ledger.turnTo(gen)
 	c.ledger.account.Add(settled)
 	c.ledger.inFlight.Sub(n)
 	r.total.Add(settled)
 	r.flying.Sub(n)
-	r.touchLocked(c)
 }
 
 // recallLocked takes back what is in flight of a batch: it will be read again.
@@ -146,13 +144,13 @@ func (r *Route) recallLocked(f *flight) {
 	n.Add(f.sent)
 	n.Add(f.held)
 	c := f.cursor
+	r.touchLocked(c)
 	c.ledger.account.Read.Sub(n)
 	c.ledger.inFlight.Sub(n)
 	c.ledger.resent.Add(f.sent)
 	r.total.Read.Sub(n)
 	r.flying.Sub(n)
 	r.resent.Add(f.sent)
-	r.touchLocked(c)
 }
 
 // endLocked moves the account of a container that is gone to the past.
@@ -166,8 +164,9 @@ func (r *Route) endLocked(c *cursor, now time.Time) {
 }
 
 func (r *Route) tallyLocked(c *cursor) ContainerTally {
+	container := c.log.Container()
 	return ContainerTally{
-		ID: c.id, Name: c.log.Container().Name,
+		ID: container.ID, Name: container.Name,
 		Account: c.ledger.account.Clone(), InFlight: c.ledger.inFlight, Resent: c.ledger.resent,
 		Position: c.delivered, Generations: c.ledger.generations(),
 	}
@@ -245,11 +244,8 @@ func (r *Route) balancedLocked() bool {
 func (r *Route) auditLocked() {
 	balanced := r.total.Balanced(r.flying)
 	for _, c := range r.moved {
-		l := &c.ledger
-		balanced = balanced && l.account.Balanced(l.inFlight)
-		r.audited.Add(l.inFlight)
-		r.audited.Sub(l.audited)
-		l.audited = l.inFlight
+		balanced = balanced && c.ledger.account.Balanced(c.ledger.inFlight)
+		r.audited.Add(c.ledger.inFlight)
 	}
 	if r.imbalanced || balanced && r.audited == r.flying {
 		return

@@ -103,16 +103,13 @@ func (r *Route) seek(c *cursor, to record.Position) error {
 // retryRead has a log read again a while after an error.
 func (r *Route) retryRead(c *cursor, err error) {
 	r.stats.ReadErrors.Add(1)
-	if !c.told {
-		c.told = true
+	// One timer a cursor, however often a change of the log has it read.
+	if timer := r.retries[c]; timer != nil {
+		timer.Reset(readRetry)
+	} else {
+		r.retries[c] = time.AfterFunc(readRetry, c.changed)
 		r.cfg.Logger.Error("a log cannot be read, trying again; further errors are only counted",
 			"route", r.String(), "container", c.log.Container().Name, "error", err)
-	}
-	// One timer a cursor, however often a change of the log has it read.
-	if c.retry == nil {
-		c.retry = time.AfterFunc(readRetry, c.changed)
-	} else {
-		c.retry.Reset(readRetry)
 	}
 }
 
@@ -192,19 +189,20 @@ func (r *Route) detach(c *cursor) {
 	c.finished = true
 	r.endLocked(c, time.Now())
 	if c.gone {
-		delete(r.cursors, c.id)
+		delete(r.cursors, c.id())
 	}
 	r.mu.Unlock()
 	r.closeReader(c)
 	if r.cfg.Positions != nil {
-		r.cfg.Positions.Delete(r.cfg.Identity, c.id)
+		r.cfg.Positions.Delete(r.cfg.Identity, c.id())
 		r.unsaved()
 	}
 }
 
 func (r *Route) closeReader(c *cursor) {
-	if c.retry != nil {
-		c.retry.Stop()
+	if timer := r.retries[c]; timer != nil {
+		timer.Stop()
+		delete(r.retries, c)
 	}
 	if c.stages != nil {
 		c.stages.stop()
