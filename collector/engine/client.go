@@ -50,6 +50,7 @@ type Client struct {
 	options Options
 	tls     *tls.Config
 	log     *slog.Logger
+	answers packer
 
 	// streams counts the goroutines of open event streams, stopped ends them.
 	streams sync.WaitGroup

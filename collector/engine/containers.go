@@ -87,7 +87,7 @@ func (c *Client) Inspect(ctx context.Context, id string) (*record.Container, err
 			return err
 		}
 		result = fromInspect(id, &response)
-		result.AsOf, result.Inspect = asked, pack(raw)
+		result.AsOf, result.Inspect = asked, c.answers.pack(raw)
 		return nil
 	})
 	return result, err
@@ -106,7 +106,7 @@ func fromInspect(id string, r *container.InspectResponse) *record.Container {
 		if base.Path != "" {
 			c.Command = sharedAll(append([]string{base.Path}, base.Args...))
 		}
-		c.LogPath = base.LogPath
+		c.LogPath = shared(base.LogPath)
 		c.RestartCount = base.RestartCount
 		c.Created = parseTime(base.Created)
 		if state := base.State; state != nil {
