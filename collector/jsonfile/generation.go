@@ -39,13 +39,9 @@ type generation struct {
 	// packed is the compressed file where this is one. It stays open, so that
 	// its inode is not given to another.
 	packed *os.File
-	// torn says that not all of it could be unpacked; set with the text.
-	torn bool
 	// rescued is the path of the agent's own copy of the text, empty where there
-	// is none; guarded by the log's mutex. inherited says that it was made in an
-	// earlier life of the agent, whose last positions may not have been saved.
-	rescued   string
-	inherited bool
+	// is none; guarded by the log's mutex.
+	rescued string
 	// former is the path of the copy that the file itself has taken the place of
 	// again: it stays until there is a copy of more; guarded by the log's mutex.
 	former string
@@ -61,10 +57,14 @@ type generation struct {
 	// copy of the rest of a file.
 	base int64
 
+	// torn says that not all of it could be unpacked; set with the text.
+	torn bool
+	// inherited says that the copy was made in an earlier life of the agent, whose
+	// last positions may not have been saved.
+	inherited bool
 	// wanted says that a reader was closed that had not passed all of it, and may
 	// come back in another life of the agent; guarded by the log's mutex.
 	wanted bool
-
 	// cuts counts how often it was found truncated; guarded by the log's mutex.
 	cuts uint32
 

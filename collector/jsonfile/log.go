@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"tallyman/collector"
 	"tallyman/collector/record"
@@ -21,8 +22,8 @@ import (
 // generations from the oldest that some reader still needs to the live one.
 type Log struct {
 	root *Root
-	// path is the live file's, dir and name are its parts.
-	path, dir, name string
+	// path is the live file's.
+	path string
 
 	container atomic.Pointer[record.Container]
 	// ended says that the container has been removed: what is open is all there
@@ -72,10 +73,13 @@ var _ collector.Log = (*Log)(nil)
 
 // logAt returns a log that knows nothing but its paths.
 func logAt(root, id string) *Log {
-	path := filepath.Join(root, id, id+"-json.log")
-	dir, name := filepath.Split(path)
-	return &Log{path: path, dir: filepath.Clean(dir), name: name}
+	// The container has the same path, as the engine tells it, and is mostly known
+	// at the same time.
+	return &Log{path: unique.Make(filepath.Join(root, id, id+"-json.log")).Value()}
 }
+
+// dir returns the container's folder.
+func (l *Log) dir() string { return filepath.Dir(l.path) }
 
 func newLog(root *Root, id string) *Log {
 	l := logAt(root.dir, id)
@@ -126,7 +130,7 @@ func (l *Log) loadRescued() error {
 	if l.root.vault == nil {
 		return nil
 	}
-	found, err := l.root.vault.load(filepath.Base(l.dir))
+	found, err := l.root.vault.load(filepath.Base(l.dir()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range found {
@@ -192,7 +196,7 @@ func (l *Log) look() {
 	l.mu.Unlock()
 	if err != nil {
 		l.root.stats.ReadErrors.Add(1)
-		l.root.logger.Warn("looking at a container's log failed", "folder", l.dir, "error", err)
+		l.root.logger.Warn("looking at a container's log failed", "folder", l.dir(), "error", err)
 	}
 	if changed {
 		l.notify()
@@ -286,7 +290,7 @@ func closeAll(gens []*generation) {
 // that is both there as text and compressed is being compressed: the text wins.
 // It fails with fs.ErrNotExist when a file vanishes meanwhile.
 func (l *Log) openAll() ([]*generation, error) {
-	entries, err := os.ReadDir(l.dir)
+	entries, err := os.ReadDir(l.dir())
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
@@ -308,7 +312,11 @@ func (l *Log) openAll() ([]*generation, error) {
 	slices.Reverse(indexes)
 	var found []*generation
 	for _, i := range indexes {
-		g, err := openGeneration(filepath.Join(l.dir, byIndex[i]))
+		path := l.path
+		if i > 0 {
+			path = filepath.Join(l.dir(), byIndex[i])
+		}
+		g, err := openGeneration(path)
 		if err != nil {
 			closeAll(found)
 			return nil, err
@@ -321,7 +329,7 @@ func (l *Log) openAll() ([]*generation, error) {
 // rotationIndex tells which rotated file a name is: 0 for the live one, i for
 // NAME.i and NAME.i.gz.
 func (l *Log) rotationIndex(name string) (int, bool) {
-	rest, ok := strings.CutPrefix(name, l.name)
+	rest, ok := strings.CutPrefix(name, filepath.Base(l.path))
 	if !ok {
 		return 0, false
 	}

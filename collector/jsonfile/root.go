@@ -211,7 +211,7 @@ func (r *Root) open(id string, created bool) *entry {
 			case err == nil:
 				e.wd, e.log.watched = wd, true
 			case !errors.Is(err, fs.ErrNotExist):
-				r.logger.Warn("a log cannot be watched, so it is polled", "folder", e.log.dir, "error", err,
+				r.logger.Warn("a log cannot be watched, so it is polled", "folder", e.log.dir(), "error", err,
 					"remedy", "raise fs.inotify.max_user_watches")
 			}
 		}
@@ -220,7 +220,7 @@ func (r *Root) open(id string, created bool) *entry {
 	if fresh {
 		if err := e.log.loadRescued(); err != nil {
 			r.stats.ReadErrors.Add(1)
-			r.logger.Error("rescued lines cannot be read", "folder", e.log.dir, "error", err)
+			r.logger.Error("rescued lines cannot be read", "folder", e.log.dir(), "error", err)
 		}
 	}
 	e.log.look()

@@ -15,7 +15,7 @@ const tailPiece = 256 << 10
 // much is read, nobody waits for it.
 func (l *Log) beforeEnd(n int) (record.Position, error) {
 	h, err := OpenHistory(HistoryOptions{
-		Dir: filepath.Dir(l.dir), ID: filepath.Base(l.dir), TempDir: l.root.tempDir, MaxLine: l.root.maxLine,
+		Dir: filepath.Dir(l.dir()), ID: filepath.Base(l.dir()), TempDir: l.root.tempDir, MaxLine: l.root.maxLine,
 	})
 	if err != nil {
 		return record.Position{}, err

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -105,7 +106,7 @@ const logEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_DELETE_SELF | unix
 func (w *watch) addLog(l *Log) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wd, err := w.add(l.dir, logEvents)
+	wd, err := w.add(l.dir(), logEvents)
 	if err != nil {
 		return -1, err
 	}
@@ -124,7 +125,7 @@ func (w *watch) writes(l *Log, tell bool) {
 	defer w.mu.Unlock()
 	// The kernel gives the descriptor that the folder has. A folder that is gone
 	// is not written to.
-	_, _ = w.add(l.dir, mask)
+	_, _ = w.add(l.dir(), mask)
 }
 
 func (w *watch) remove(wd int) {
@@ -222,7 +223,7 @@ func (r *Root) collect(buf []byte, changes map[*Log]change) {
 			switch {
 			case mask&(unix.IN_DELETE_SELF|unix.IN_IGNORED) != 0:
 				c.end = true
-			case !bytes.HasPrefix(name, []byte(l.name)):
+			case !bytes.HasPrefix(name, []byte(filepath.Base(l.path))):
 				continue
 			case mask&unix.IN_MODIFY != 0:
 				c.data = true
@@ -264,7 +265,7 @@ func (r *Root) overflow(changes map[*Log]change) {
 	for _, e := range r.logs {
 		c := changes[e.log]
 		c.look, c.data = true, true
-		if _, err := os.Stat(e.log.dir); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(e.log.dir()); errors.Is(err, os.ErrNotExist) {
 			c.end = true
 		}
 		changes[e.log] = c
