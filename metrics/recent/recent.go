@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,14 +23,15 @@ type Window struct {
 
 func (w Window) points() int { return int(w.Length / w.Interval) }
 
-// Windows returns the windows that are kept, the shortest first.
-func Windows() []Window {
-	return []Window{
-		{"5m", 5 * time.Minute, time.Second},
-		{"1h", time.Hour, 10 * time.Second},
-		{"24h", 24 * time.Hour, time.Minute},
-	}
+// windows are those that are kept, the shortest first.
+var windows = [...]Window{
+	{"5m", 5 * time.Minute, time.Second},
+	{"1h", time.Hour, 10 * time.Second},
+	{"24h", 24 * time.Hour, time.Minute},
 }
+
+// Windows returns the windows that are kept, the shortest first.
+func Windows() []Window { return slices.Clone(windows[:]) }
 
 // The pauses between samples: while somebody looks, which he does for watched
 // after he has asked, and else.
@@ -109,7 +111,7 @@ type entry struct {
 	// when the container was started.
 	newest, before counters
 	full, moved    time.Time
-	rings          []ring
+	rings          [len(windows)]ring
 	// round is that in which the container was last seen to exist.
 	round uint64
 }
@@ -261,8 +263,8 @@ func (s *Sampler) sampleOneLocked(c *record.Container, now time.Time) {
 	e := s.entries[c.ID]
 	if e == nil {
 		e = &entry{}
-		for _, w := range Windows() {
-			e.rings = append(e.rings, ring{window: w})
+		for i := range windows {
+			e.rings[i].window = &windows[i]
 		}
 		s.entries[c.ID] = e
 	}

@@ -16,7 +16,7 @@ func at(seconds float64) time.Time {
 
 // TestRingKeepsItsWindow feeds a ring by the second, with a pause in between.
 func TestRingKeepsItsWindow(t *testing.T) {
-	r := ring{window: Window{"test", 10 * time.Second, time.Second}}
+	r := ring{window: &Window{"test", 10 * time.Second, time.Second}}
 	for second := range 25 {
 		// One processor for half of the time, and a kilobyte a second.
 		r.add(counters{at: at(float64(second)), cpu: uint64(second) * 5e8, memory: 7 << 20, rx: uint64(second) * 1000})
@@ -45,7 +45,7 @@ func TestRingKeepsItsWindow(t *testing.T) {
 // TestRingMeansOverItsInterval holds that a slow ring tells of all the time
 // between its points.
 func TestRingMeansOverItsInterval(t *testing.T) {
-	r := ring{window: Window{"test", time.Minute, 10 * time.Second}}
+	r := ring{window: &Window{"test", time.Minute, 10 * time.Second}}
 	for second := range 21 {
 		used := uint64(0)
 		if second > 5 {
@@ -69,7 +69,7 @@ func TestCountersThatBeginAnew(t *testing.T) {
 // TestRingOfOneThatRests: what does not change takes no room, and is told point
 // by point all the same; a pause is not filled in.
 func TestRingOfOneThatRests(t *testing.T) {
-	r := ring{window: Window{"test", time.Hour, 10 * time.Second}}
+	r := ring{window: &Window{"test", time.Hour, 10 * time.Second}}
 	const day = 24 * 360
 	for n := range day {
 		r.add(counters{at: at(float64(10 * n)), cpu: 7, memory: 1 << 20})
@@ -102,7 +102,7 @@ func TestRingOfOneThatRests(t *testing.T) {
 // TestRingOfOneThatChanges: it never has more points than its window holds, nor
 // more than were not too old when the newest came.
 func TestRingOfOneThatChanges(t *testing.T) {
-	r := ring{window: Window{"test", 5 * time.Minute, time.Second}}
+	r := ring{window: &Window{"test", 5 * time.Minute, time.Second}}
 	for n := range 1000 {
 		r.add(counters{at: at(float64(10 * n)), memory: uint64(n)})
 	}

@@ -69,7 +69,7 @@ func (r *run) at(i int, now time.Time, nowStamp stamp) time.Time {
 // ring keeps the points of one window. It grows as points come, so that a
 // container that lives for a minute costs no more than that.
 type ring struct {
-	window Window
+	window *Window
 	// runs are a circle, of which next is the oldest.
 	runs []run
 	next int
