@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -155,19 +156,7 @@ func (a *agent) run(ctx context.Context, listeners []net.Listener, stderr io.Wri
 	rest.Go(func() { a.forget(running) })
 	rest.Go(func() { a.greet(running, listeners[0].Addr(), stderr) })
 	rest.Go(func() { a.reloadOnHangup(running, hangup) })
-	rest.Go(func() {
-		// Positions at which routes begin are kept from the start, so that a
-		// crash does not make them begin anew.
-		select {
-		case <-a.collector.Listed():
-			a.table.Save()
-			// What the engine has told of all containers at once has been garbage
-			// since.
-			setGCPercent(gcPercent)
-			debug.FreeOSMemory()
-		case <-running.Done():
-		}
-	})
+	rest.Go(func() { a.begin(running) })
 	var serveErr error
 	rest.Go(func() {
 		select {
@@ -281,6 +270,34 @@ func (a *agent) register() {
 	a.registry.MustRegister(build, up, unreadable, forgotten, held, a.table,
 		collectors.NewGoCollector(),
 	)
+}
+
+// tidyAfter is how long after the containers were listed the memory is given back
+// that the start has taken: routes have had their first lines by then.
+const tidyAfter = 2 * time.Second
+
+// begin does what is to be done when all containers are known that were there at
+// the start.
+func (a *agent) begin(ctx context.Context) {
+	select {
+	case <-a.collector.Listed():
+	case <-ctx.Done():
+		return
+	}
+	// Positions at which routes begin are kept from the start, so that a crash does
+	// not make them begin anew.
+	a.table.Save()
+	select {
+	case <-time.After(tidyAfter):
+	case <-ctx.Done():
+		return
+	}
+	// What the engine has told of all containers at once is garbage now, and so
+	// are most of the routes' buffers: what pools hold goes in the second of two
+	// collections.
+	setGCPercent(gcPercent)
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 // forget drops, from time to time, the positions of what is gone.
