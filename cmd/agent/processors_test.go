@@ -3,33 +3,41 @@ package agent
 import (
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
 
-// All processors are used while one would be nearly full, and one again when it
-// would be half empty; between the two nothing changes.
+// All processors are used when one is nearly full, and one again when little was used
+// for a while.
 func TestProcessorsByLoad(t *testing.T) {
 	var used time.Duration
 	var set []bool
 	p := &processors{used: func() time.Duration { return used }, set: func(all bool) { set = append(set, all) }}
-	f := func(share float64, want ...bool) {
+	period := restPeriod
+	f := func(share float64, next time.Duration, want ...bool) {
 		t.Helper()
 		set = nil
-		used += time.Duration(share * float64(processorsPeriod))
-		p.look(processorsPeriod)
-		if len(set) != len(want) || len(want) > 0 && set[0] != want[0] {
-			t.Errorf("after a share of %v all processors are set to %v, want %v", share, set, want)
+		used += time.Duration(share * float64(period))
+		if period = p.look(period); period != next || !slices.Equal(set, want) {
+			t.Errorf("after a share of %v all processors are set to %v, want %v; the next look is in %v, want %v", share, set, want, period, next)
 		}
 	}
-	f(0.01)
-	f(0.5)
-	f(0.99, true)
-	f(1.8)
-	f(0.5)
-	f(0.3, false)
-	f(0.5)
-	f(0.71, true)
+	f(0.01, restPeriod)
+	f(0.2, busyPeriod)
+	f(0.5, busyPeriod)
+	f(0.71, busyPeriod, true)
+	f(1.8, busyPeriod)
+	for range 20 {
+		f(0.5, busyPeriod)
+		f(0.01, busyPeriod)
+	}
+	for range 8 {
+		f(0.3, busyPeriod)
+	}
+	f(0.3, busyPeriod, false)
+	f(0.04, restPeriod)
+	f(0.99, busyPeriod, true)
 }
 
 // An agent begins with one processor, unless its user says how many.
@@ -42,6 +50,7 @@ func TestOneProcessor(t *testing.T) {
 		}
 	}
 	f(1)
+	f(1, "GOMAXPROCS=")
 	f(3, "GOMAXPROCS=3")
 }
 

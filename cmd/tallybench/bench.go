@@ -95,6 +95,9 @@ func runBench(ctx context.Context, args []string, std stdio) (err error) {
 	if err == nil {
 		l.peers, err = parsePeers(*peers)
 	}
+	if err == nil && l.before != "" && l.agent == "" {
+		err = errors.New("-before is compared with -agent, which is not given")
+	}
 	if err != nil {
 		fmt.Fprintln(std.err, err)
 		return errUsage

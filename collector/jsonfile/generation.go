@@ -47,7 +47,7 @@ type generation struct {
 	former string
 
 	// text is held while the text is read, or is put in the place of another. It
-	// is taken after the log's mutex. The three below are written under both and
+	// is taken after the log's mutex. The four below are written under both and
 	// read under either.
 	text sync.RWMutex
 	// file is the text; nil while nobody has wanted that of a compressed file.
@@ -56,6 +56,9 @@ type generation struct {
 	// base is the offset at which the open file begins: above 0 where it is a
 	// copy of the rest of a file.
 	base int64
+	// quiet says that reading the file does not note the time of access, which is
+	// writing.
+	quiet bool
 
 	// torn says that not all of it could be unpacked; set with the text.
 	torn bool
@@ -76,7 +79,13 @@ type generation struct {
 // openGeneration opens the file at path; a name that ends in .gz is a
 // compressed generation.
 func openGeneration(path string) (*generation, error) {
-	file, err := os.Open(path)
+	// The time of access is not noted, for that is writing. Only the owner and root
+	// may ask for it.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOATIME, 0)
+	quiet := err == nil
+	if errors.Is(err, fs.ErrPermission) {
+		file, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +103,7 @@ func openGeneration(path string) (*generation, error) {
 		return g, nil
 	}
 	g.setFile(file)
+	g.quiet = quiet
 	return g, nil
 }
 
@@ -110,7 +120,7 @@ func (g *generation) replaceLocked(path string, copied *os.File, base int64) (ol
 	g.text.Lock()
 	defer g.text.Unlock()
 	old = g.file
-	g.file, g.fd, g.base, g.rescued = copied, int(copied.Fd()), base, path
+	g.file, g.fd, g.base, g.rescued, g.quiet = copied, int(copied.Fd()), base, path, false
 	return old
 }
 
@@ -212,7 +222,7 @@ const headMax = 128 << 10
 func (g *generation) head(n int) []byte {
 	buf := make([]byte, n)
 	if g.file != nil {
-		got, err := g.read(buf, 0)
+		got, err := g.read(buf, 0, false)
 		if err != nil {
 			return nil
 		}
@@ -304,12 +314,20 @@ func (g *generation) size() int64 {
 	return g.base + stat.Size
 }
 
-// read reads up to len(b) bytes at off with one system call. It may read less than
-// there is, but nothing only at the end.
-func (g *generation) read(b []byte, off int64) (int, error) {
+// read reads up to len(b) bytes at off, less only at the end. fresh says that what
+// is there was written a moment ago.
+func (g *generation) read(b []byte, off int64, fresh bool) (int, error) {
 	g.text.RLock()
 	defer g.text.RUnlock()
-	return nowait.ReadAt(g.fd, b, off-g.base)
+	if fresh && g.quiet {
+		return nowait.ReadAt(g.fd, b, off-g.base)
+	}
+	for {
+		n, err := unix.Pread(g.fd, b, off-g.base)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
 }
 
 // duplicate returns another descriptor of the text. It is the caller's to close.

@@ -145,7 +145,7 @@ func (h *History) fill(g *generation, off int64, n int) ([]byte, error) {
 	b := h.buf[:n]
 	got := 0
 	for got < n {
-		k, err := g.read(b[got:], off+int64(got))
+		k, err := g.read(b[got:], off+int64(got), false)
 		if err != nil {
 			return nil, err
 		}

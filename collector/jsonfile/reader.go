@@ -26,6 +26,9 @@ type Reader struct {
 	// onlyNUL that all of it so far was NUL bytes, as at the start of a file
 	// that was truncated while dockerd had it open.
 	inJunk, onlyNUL bool
+	// fresh says that the last reading came to the end, so that what is behind it was
+	// written since.
+	fresh bool
 	// kept is the oldest generation that Seek may still ask for. Guarded by the
 	// log's mutex.
 	kept *generation
@@ -120,7 +123,7 @@ func (r *Reader) placeLocked(to record.Position) error {
 }
 
 func (r *Reader) goToLocked(g *generation, off int64) {
-	r.gen, r.off, r.cuts = g, off, g.cuts
+	r.gen, r.off, r.cuts, r.fresh = g, off, g.cuts, false
 }
 
 func (r *Reader) placeOldestLocked() error {
@@ -146,7 +149,7 @@ func (g *generation) lastLineEnd() int64 {
 	buf := make([]byte, 4<<10)
 	for end := size; end > 0; {
 		start := max(end-int64(len(buf)), 0)
-		n, err := g.read(buf[:end-start], start)
+		n, err := g.read(buf[:end-start], start, false)
 		if err != nil {
 			return size
 		}
@@ -199,7 +202,8 @@ func (r *Reader) Next(b *record.Batch) error {
 		next := r.gen.next.Load()
 		ended := r.log.ended.Load()
 		container := r.log.Container()
-		n, err := r.gen.read(b.Block, r.off)
+		n, err := r.gen.read(b.Block, r.off, r.fresh)
+		r.fresh = err == nil && n < len(b.Block)
 		if err != nil {
 			r.log.root.stats.ReadErrors.Add(1)
 			return fmt.Errorf("reading %q: %w", r.gen.path, err)

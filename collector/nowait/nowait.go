@@ -13,6 +13,7 @@
 package nowait
 
 import (
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -41,26 +42,30 @@ func Write(fd uintptr, p []byte) (int, error) {
 	}
 }
 
-// ReadAt reads from a file at an offset, see pread(2). What is in memory is read as
-// this package does it (RWF_NOWAIT in preadv2(2)), so that less may come than
-// there is. Where nothing is, or the file system cannot tell, it reads in the
-// ordinary way. It returns 0 without an error at the end of the file. The error is a
+// ReadAt reads from a regular file at an offset, see pread(2): less than len(p) only
+// at the end of the file. It is for what was written a moment ago: that is in
+// memory, and is read as this package does it (RWF_NOWAIT in preadv2(2)). What is
+// not is read in the ordinary way; but Linux 5.10 and later begin already with
+// the first to fetch it, which may sleep, if not for the disk's answer. The file is to be
+// open with O_NOATIME: to note the time of access is to write. The error is a
 // syscall.Errno.
 func ReadAt(fd int, p []byte, offset int64) (int, error) {
 	vector := unix.Iovec{Base: unsafe.SliceData(p)}
 	vector.SetLen(len(p))
-	// On 64 bits all of the offset is in the first of its two halves.
-	n, _, errno := syscall.RawSyscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&vector)), 1,
-		uintptr(offset), 0, unix.RWF_NOWAIT)
-	// Linux 5.9 and 5.10 may say that there is nothing where it is only not in
-	// memory (preadv2(2), BUGS).
-	if errno == 0 && n > 0 {
-		return int(n), nil
+	r, _, errno := syscall.RawSyscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&vector)), 1,
+		uintptr(offset), uintptr(offset>>32), unix.RWF_NOWAIT) // On 64 bits the first half has all.
+	n := 0
+	if errno == 0 {
+		n = int(r)
+	}
+	if n == len(p) || n > 0 && (offset+int64(n))%int64(os.Getpagesize()) != 0 {
+		// Memory has whole pages: where a reading ends within one, the file does.
+		return n, nil
 	}
 	for {
-		n, err := unix.Pread(fd, p, offset)
+		k, err := unix.Pread(fd, p[n:], offset+int64(n))
 		if err != unix.EINTR {
-			return max(n, 0), err
+			return n + max(k, 0), err
 		}
 	}
 }
