@@ -139,9 +139,24 @@ func (p *process) eventually(what string, condition func() bool) {
 		default:
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("it has not come true that %s\n%s", what, p.output)
+			p.t.Fatalf("it has not come true that %s\n%s", what, p.lastWords())
 		}
 	}
+}
+
+// lastWords ends the agent and returns what tells where it stood: its tally, what it has
+// said, and what its goroutines were at.
+func (p *process) lastWords() string {
+	_, tally, err := p.get("/api/v1/tally")
+	if err != nil {
+		tally = err.Error()
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // It may have ended.
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+	}
+	return tally + p.output.String()
 }
 
 func (p *process) get(path string) (int, string, error) {
