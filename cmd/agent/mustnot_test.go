@@ -204,5 +204,8 @@ func TestRouteMovesWhileLinesCome(t *testing.T) {
 	if code := p.terminate(); code != 0 {
 		t.Fatalf("the agent exits with %d", code)
 	}
-	wantExact(t, "over twenty destinations", wantComplete(t, all))
+	// Whichever of two connections is read to its end first comes first.
+	if r := wantComplete(t, all); r.Missing > 0 || r.Duplicates > 0 || r.Unmarked > 0 || r.Torn > 0 {
+		t.Fatalf("over twenty destinations:\n%s", r)
+	}
 }
