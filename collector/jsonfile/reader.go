@@ -219,7 +219,7 @@ func (r *Reader) Next(b *record.Batch) error {
 			b.GivenUp = r.log.givesUp(place{r.gen.serial, before})
 			r.cursor = r.position()
 			b.End = r.cursor
-			if b.Start.Gen.Len == 0 && r.gen.base == 0 && r.gen.inode == b.Start.Gen.Inode {
+			if b.Start.Gen.Len == 0 && r.gen.inode == b.Start.Gen.Inode {
 				// It had no name when nothing had been written to it.
 				b.Start.Gen = b.End.Gen
 			}

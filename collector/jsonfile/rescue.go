@@ -188,9 +188,11 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 	p, needed := l.perilLocked(p.gen)
 	var text *os.File
 	var younger string
+	var base int64
 	var err error
 	if needed {
 		text, err = p.gen.duplicate()
+		base = p.gen.base
 		for g := p.gen.next.Load(); g != nil && younger == ""; g = g.next.Load() {
 			younger = g.rescued
 		}
@@ -200,7 +202,7 @@ func (r *Root) rescueOne(l *Log, p peril) error {
 		return err
 	}
 	defer text.Close()
-	path, err := r.vault.add(l.Container(), text, p.from-p.gen.base, p.name, p.from, younger)
+	path, err := r.vault.add(l.Container(), text, p.from-base, p.name, p.from, younger)
 	if err != nil {
 		return err
 	}

@@ -315,6 +315,44 @@ func TestRescueForAReaderThatHasNotBegun(t *testing.T) {
 	wantLines(t, got, want)
 }
 
+// A file is put away while its reader is at its first lines, as with a route whose
+// destination is down. The race detector is what fails here: nothing but the code
+// under test orders the reader before the rescue.
+func TestRescueBesideAReader(t *testing.T) {
+	dir, vault := t.TempDir(), t.TempDir()
+	root, _ := openRescuing(t, dir, vault, 1<<30)
+	w := newWriter(t, dir)
+	l := mustLog(t, root, running(w.id))
+	r := openReader(t, l, record.Oldest())
+	b := record.NewBatch()
+	if err := r.Next(b); !errors.Is(err, collector.ErrIdle) {
+		t.Fatalf("an empty file: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if err := r.Next(b); !errors.Is(err, collector.ErrIdle) {
+				// The channel would order it before what follows.
+				time.Sleep(time.Second)
+				ended <- err
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	w.line("0", record.Stdout)
+	time.Sleep(50 * time.Millisecond)
+	w.rotate()
+	l.look()
+	waitFor(t, func() bool { return len(rescuedFiles(t, vault)) == 1 })
+	if err := <-ended; err != nil || len(b.Records) != 1 {
+		t.Fatalf("%d records, %v", len(b.Records), err)
+	}
+	if b.Start.Gen != b.End.Gen || b.Start.Off != 0 {
+		t.Errorf("begins at %+v, ends at %+v: not one file", b.Start, b.End)
+	}
+}
+
 // Copies and files come in the order of the generations, also where only the rest
 // of a younger file was copied and all of them are still in the folder.
 func TestRescueKeepsTheOrder(t *testing.T) {
