@@ -62,9 +62,10 @@ type Containers struct {
 	renewed bool
 	states  states
 	host    hostState
-	// readings are the containers of this scrape, owners whose network is whose; the
-	// memory is reused.
+	// readings are the containers of this scrape, shown those with a new sample, and
+	// owners whose network is whose; the memory is reused.
 	readings []reading
+	shown    []shown
 	owners   map[networkKey]*tracked
 	// buffers is the memory that files are read into.
 	buffers sync.Pool
@@ -283,24 +284,29 @@ func (c *Containers) collectLocked(show bool) {
 			c.readings = append(c.readings, reading{path: v.path, labels: c.machine.block, sample: v.sample, at: v.at, host: &c.host, killed: c.machine.kills(v.sample)})
 		}
 	}
-	shared := c.sharedLocked()
 	if c.ids == nil {
 		c.ids = slices.Sorted(maps.Keys(c.tracked))
 	}
+	// Each is looked at once: samples are published in the background meanwhile.
+	clear(c.shown)
+	c.shown = c.shown[:0]
 	for _, id := range c.ids {
 		known := c.tracked[id]
 		if known.block == nil {
 			// It was opened in the background since the labels were rendered.
 			continue
 		}
-		v := known.look(show)
-		if !v.fresh {
-			continue
+		if v := known.look(show); v.fresh {
+			c.shown = append(c.shown, shown{id: id, known: known, view: v})
 		}
+	}
+	c.shareLocked(c.shown)
+	for i := range c.shown {
+		s := &c.shown[i]
 		c.readings = append(c.readings, reading{
-			container: known.container, path: v.path, labels: known.block, sample: v.sample, at: v.at, host: &c.host,
-			killed: c.killed[id] + known.kills(v.sample), sharedWith: shared[id], layer: c.layers.use(id), log: c.logOf(id),
+			container: s.known.container, path: s.path, labels: s.known.block, sample: s.sample, at: s.at, host: &c.host,
+			killed: c.killed[s.id] + s.known.kills(s.sample), sharedWith: s.sharedWith, layer: c.layers.use(s.id), log: c.logOf(s.id),
 		})
-		known.remember(&c.readings[len(c.readings)-1])
+		s.known.remember(&c.readings[len(c.readings)-1])
 	}
 }

@@ -254,6 +254,41 @@ func TestConcurrentScrapes(t *testing.T) {
 	scrapes.Wait()
 }
 
+// A container that was opened in the background publishes its first sample while
+// a scrape gathers.
+func TestSampleBesideAScrape(t *testing.T) {
+	c := newContainers(t, Options{Containers: always(web(5733), plain(5801)), Root: fixture("v1-cgroupfs")})
+	exposition(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.tracked[limited]
+	stop := make(chan struct{})
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	defer close(stop)
+	publishing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				known.claims.Lock()
+				known.fresh = !known.fresh
+				known.claims.Unlock()
+			}
+		}
+	})
+	for range 20_000 {
+		c.readings = c.readings[:0]
+		c.collectLocked(true)
+		for _, r := range c.readings {
+			if r.sharedWith != "" {
+				t.Fatalf("%s uses its own network, not that of %q", r.container.Name, r.sharedWith)
+			}
+		}
+	}
+}
+
 func TestTableIsWellFormed(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, row := range containerTable(Kinds(0).Without()) {

@@ -15,45 +15,41 @@ type networkKey struct {
 	owner     string
 }
 
-// sharedLocked returns whose network each container uses, for those that do not
-// use their own: the traffic of a namespace is shown once. The host's belongs to
+// shown is a container in the scrape that is being made.
+type shown struct {
+	id    string
+	known *tracked
+	view
+	// network is what it uses, sharedWith whose that is, empty where it is its own.
+	network    networkKey
+	sharedWith string
+}
+
+// shareLocked says whose network each container uses, of those that do not use
+// their own: the traffic of a namespace is shown once. The host's belongs to
 // the root, another to the container that did not ask for somebody else's, and
 // among several to the one that was started first.
-func (c *Containers) sharedLocked() map[string]string {
-	var shared map[string]string
-	share := func(id, with string) {
-		if shared == nil {
-			shared = make(map[string]string)
-		}
-		shared[id] = with
-	}
+func (c *Containers) shareLocked(list []shown) {
 	host := uint64(0)
 	if c.fs != nil {
 		host = c.fs.HostNetwork()
 	}
-	owners := c.owners
-	clear(owners)
-	for _, known := range c.tracked {
-		if v := known.look(false); v.fresh {
-			key := c.networkLocked(known, v.namespace, host)
-			if owner := owners[key]; owner == nil || known.ownsBefore(owner) {
-				owners[key] = known
-			}
+	clear(c.owners)
+	for i := range list {
+		s := &list[i]
+		s.network = c.networkLocked(s.known, s.namespace, host)
+		if owner := c.owners[s.network]; owner == nil || s.known.ownsBefore(owner) {
+			c.owners[s.network] = s.known
 		}
 	}
-	for id, known := range c.tracked {
-		v := known.look(false)
-		if !v.fresh {
-			continue
-		}
-		key := c.networkLocked(known, v.namespace, host)
-		if key.owner == hostNetwork || key.namespace != 0 && key.namespace == host {
-			share(id, hostNetwork)
-		} else if owner := owners[key]; owner != known {
-			share(id, owner.name)
+	for i := range list {
+		s := &list[i]
+		if s.network.owner == hostNetwork || s.network.namespace != 0 && s.network.namespace == host {
+			s.sharedWith = hostNetwork
+		} else if owner := c.owners[s.network]; owner != s.known {
+			s.sharedWith = owner.name
 		}
 	}
-	return shared
 }
 
 // networkLocked returns which network a container uses. An agent without
