@@ -19,7 +19,7 @@ func dial(ctx context.Context, c *Config) (*link, error) {
 	}
 	l := &link{
 		address: c.Address, limits: c.Limits, partial: c.Partial, raw: raw,
-		wake: make(chan struct{}, 1), dead: make(chan struct{}),
+		wake: make(chan struct{}, 1), next: time.NewTimer(lastPoll), dead: make(chan struct{}),
 	}
 	if l.queue, err = newSendQueue(raw, c.Unix); err != nil {
 		_ = raw.Close()

@@ -12,13 +12,12 @@ import (
 	"time"
 )
 
-// Waits between readings of the send queue: at first while somebody waits for
-// room, and while nobody does, when what a reading costs is the waking for it.
-// A peer that has read a short piece acknowledges it after up to 40 ms
+// Waits between readings of the send queue: from the first to the last while somebody
+// waits for room, and the last while nobody does, when what a reading costs is the
+// waking for it. A peer that has read a short piece acknowledges it after up to 40 ms
 // (TCP_DELACK_MIN in include/net/tcp.h), or when it is written to again.
 const (
 	firstPoll = time.Millisecond
-	idlePoll  = 20 * time.Millisecond
 	lastPoll  = 50 * time.Millisecond
 )
 
@@ -54,8 +53,10 @@ type link struct {
 	// failed is set once the link is broken, after err.
 	failed atomic.Bool
 
-	// wake tells the poller that there is something to wait for.
+	// wake tells the poller that there is something to wait for, and next is when it
+	// reads the send queue again.
 	wake chan struct{}
+	next *time.Timer
 	// dead is closed when the link breaks.
 	dead chan struct{}
 	// running counts the reader and the poller.
@@ -125,25 +126,22 @@ func (l *link) read() {
 
 // poll asks for acknowledgements whenever some are outstanding after a write.
 func (l *link) poll() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer l.next.Stop()
 	for {
 		select {
 		case <-l.wake:
 		case <-l.dead:
 			return
 		}
-		wait := idlePoll
 		before, since := l.ackedBytes(), time.Now()
 		for l.outstanding() > 0 {
-			timer.Reset(wait)
 			select {
-			case <-timer.C:
+			case <-l.next.C:
 			case <-l.dead:
 				return
 			}
+			l.next.Reset(lastPoll)
 			l.check()
-			wait = min(2*wait, lastPoll)
 			now := time.Now()
 			if acked := l.ackedBytes(); acked != before {
 				before, since = acked, now
@@ -156,11 +154,22 @@ func (l *link) poll() {
 	}
 }
 
-// pollSoon has the poller settle what the peer has yet to acknowledge.
-func (l *link) pollSoon() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+// checkNow settles what the peer has acknowledged by now, and leaves the rest to the
+// poller. While each write finds the ones before acknowledged, the poller's next
+// reading is put off: it would only wake.
+func (l *link) checkNow() {
+	before := l.ackedBytes()
+	l.check()
+	put := l.ackedBytes() != before
+	if l.outstanding() > 0 {
+		select {
+		case l.wake <- struct{}{}:
+			put = true
+		default:
+		}
+	}
+	if put {
+		l.next.Reset(lastPoll)
 	}
 }
 

@@ -240,10 +240,7 @@ func (s *Stream) write(ctx context.Context) error {
 	if s.buf = s.buf[:0]; cap(s.buf) > 2*s.config.Limits.Gather {
 		s.buf = nil // One long frame is no reason to hold so much for ever.
 	}
-	l.check()
-	if l.outstanding() > 0 {
-		l.pollSoon()
-	}
+	l.checkNow()
 	return nil
 }
 

@@ -232,7 +232,7 @@ func (r *Root) open(id string, created bool) *entry {
 func (r *Root) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	if r.watch != nil {
-		group.Go(func() { r.runWatch(ctx) })
+		group.Go(r.runWatch)
 		context.AfterFunc(ctx, r.watch.close)
 	}
 	group.Go(func() { r.runRescue(ctx) })

@@ -2,91 +2,42 @@ package jsonfile
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"tallyman/collector/nowait"
 )
 
-// watch is an inotify instance: one watch on the folder of the containers'
-// folders and one on each container's folder.
+// watch has one watch on the folder of the containers' folders and one on each
+// container's folder.
 type watch struct {
-	file *os.File
-	conn syscall.RawConn
+	*notices
 	root int
-	// take reads events into events; n and err are what came of it. They belong to
-	// the goroutine that reads.
-	take   func(fd uintptr) bool
-	events []byte
-	n      int
-	err    error
-	closed atomic.Bool
 
 	mu   sync.Mutex
 	logs map[int]*Log // by watch descriptor; guarded by mu
 }
 
 func newWatch() (*watch, error) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	n, err := newNotices()
 	if err != nil {
-		return nil, os.NewSyscallError("inotify_init1", err)
-	}
-	file := os.NewFile(uintptr(fd), "inotify")
-	conn, err := file.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	w := &watch{file: file, conn: conn, root: -1, events: make([]byte, 64<<10), logs: make(map[int]*Log)}
-	w.take = func(fd uintptr) bool {
-		w.n, w.err = nowait.Read(fd, w.events)
-		return w.err != unix.EAGAIN
-	}
-	return w, nil
-}
-
-// wait waits for events and returns them. They are good until the next are taken.
-func (w *watch) wait() ([]byte, error) {
-	if err := w.conn.Read(w.take); err != nil {
-		if w.closed.Load() {
-			err = os.ErrClosed // The package os has no name for what it says here.
-		}
 		return nil, err
 	}
-	return w.events[:w.n], os.NewSyscallError("read", w.err)
-}
-
-// more returns the events that have come since, without waiting.
-func (w *watch) more() []byte {
-	// Through the file, for once that is closed its descriptor may be another's.
-	if err := w.conn.Control(func(fd uintptr) { w.take(fd) }); err != nil {
-		return nil
-	}
-	return w.events[:w.n]
+	return &watch{notices: n, root: -1, logs: make(map[int]*Log)}, nil
 }
 
 // add watches a folder. It fails when the watch is closed.
 func (w *watch) add(dir string, mask uint32) (wd int, err error) {
 	var failed error
-	err = w.conn.Control(func(fd uintptr) { wd, failed = unix.InotifyAddWatch(int(fd), dir, mask) })
+	err = w.control(func(fd int) { wd, failed = unix.InotifyAddWatch(fd, dir, mask) })
 	if err == nil && failed != nil {
 		err = os.NewSyscallError("inotify_add_watch", failed)
 	}
 	return wd, err
-}
-
-func (w *watch) close() {
-	w.closed.Store(true)
-	// Nothing is written to it, so closing cannot lose anything.
-	_ = w.file.Close()
 }
 
 func (w *watch) addRoot(dir string) error {
@@ -133,7 +84,7 @@ func (w *watch) remove(wd int) {
 	defer w.mu.Unlock()
 	delete(w.logs, wd)
 	// The kernel has removed it already when the folder is gone.
-	_ = w.conn.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(wd)) })
+	_ = w.control(func(fd int) { _, _ = unix.InotifyRmWatch(fd, uint32(wd)) })
 }
 
 func (w *watch) log(wd int) *Log {
@@ -148,31 +99,31 @@ type change struct{ look, data, end bool }
 // runWatch reads events until the watch is closed. After it has woken the
 // readers it gathers for maxDelay, so that the cost of waking does not grow
 // with the rate of the lines, while the first line after a pause is told at once.
-func (r *Root) runWatch(ctx context.Context) {
+func (r *Root) runWatch() {
+	defer r.watch.release()
+	if err := r.follow(); !errors.Is(err, os.ErrClosed) {
+		r.logger.Error("watching the logs ended, so they are polled", "error", err)
+		r.unwatchAll()
+	}
+}
+
+// follow is runWatch up to an error.
+func (r *Root) follow() error {
 	changes := make(map[*Log]change)
 	var woken time.Time
-	pause := time.NewTimer(0)
-	defer pause.Stop()
 	busy := false
 	for {
 		var events []byte
 		if !busy {
 			var err error
 			if events, err = r.watch.wait(); err != nil {
-				if !errors.Is(err, os.ErrClosed) {
-					r.logger.Error("watching the logs ended, so they are polled", "error", err)
-					r.unwatchAll()
-				}
-				return
+				return err
 			}
 		}
 		wait := r.maxDelay - time.Since(woken)
 		if wait > 0 {
-			pause.Reset(wait)
-			select {
-			case <-ctx.Done():
-				return
-			case <-pause.C:
+			if err := r.watch.rest(wait); err != nil {
+				return err
 			}
 		}
 		if busy {
@@ -186,9 +137,9 @@ func (r *Root) runWatch(ctx context.Context) {
 		}
 		// All that has come is taken, for the kernel's queue is short: a rotation
 		// must not wait behind the writes of containers that flood.
-		for len(events) > 0 {
-			r.collect(events, changes)
-			events = r.watch.more()
+		r.collect(events, changes)
+		for !r.watch.all() {
+			r.collect(r.watch.more(), changes)
 		}
 		for l, c := range changes {
 			r.apply(l, c)

@@ -17,7 +17,7 @@ func (w *watch) mask(t *testing.T, wd int) (mask uint32, watched int) {
 	t.Helper()
 	var text []byte
 	var failed error
-	err := w.conn.Control(func(fd uintptr) { text, failed = os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd)) })
+	err := w.control(func(fd int) { text, failed = os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd)) })
 	if err != nil || failed != nil {
 		t.Fatal(err, failed)
 	}

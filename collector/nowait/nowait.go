@@ -15,6 +15,7 @@ package nowait
 import (
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,29 @@ func SocketOption(fd uintptr, level, name int) (value [4]byte, err error) {
 		uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0)
 	_, err = result(0, errno)
 	return value, err
+}
+
+// SetTimer has a timerfd's time come once, after d, see timerfd_settime(2). The error
+// is a syscall.Errno.
+func SetTimer(fd uintptr, d time.Duration) error {
+	timer := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&timer)), 0, 0, 0)
+	_, err := result(0, errno)
+	return err
+}
+
+// EpollAdd has an epoll instance wait for a descriptor to be readable, and EpollRemove
+// no longer, see epoll_ctl(2). The error is a syscall.Errno.
+func EpollAdd(epoll, fd uintptr) error { return epollControl(epoll, unix.EPOLL_CTL_ADD, fd) }
+
+// EpollRemove is the opposite of EpollAdd.
+func EpollRemove(epoll, fd uintptr) error { return epollControl(epoll, unix.EPOLL_CTL_DEL, fd) }
+
+func epollControl(epoll, operation, fd uintptr) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, epoll, operation, fd, uintptr(unsafe.Pointer(&event)), 0, 0)
+	_, err := result(0, errno)
+	return err
 }
 
 func result(n uintptr, errno syscall.Errno) (int, error) {

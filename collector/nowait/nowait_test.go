@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -121,5 +122,57 @@ func TestSocketQuestions(t *testing.T) {
 		}
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A timer's time comes once, and what an epoll instance holds can be readable in it.
+func TestTimerInEpoll(t *testing.T) {
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(timer) }()
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(epoll) }()
+	ready := func(wait int) bool {
+		t.Helper()
+		n, err := unix.EpollWait(epoll, make([]unix.EpollEvent, 1), wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	}
+	if err := EpollAdd(uintptr(epoll), uintptr(timer)); err != nil || ready(0) {
+		t.Fatalf("ready before its time, or %v", err)
+	}
+	if err := EpollAdd(uintptr(epoll), uintptr(timer)); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("added twice: %v", err)
+	}
+	var count [8]byte
+	for range 2 {
+		if err := SetTimer(uintptr(timer), time.Millisecond); err != nil || !ready(10_000) {
+			t.Fatalf("not ready, or %v", err)
+		}
+		if n, err := Read(uintptr(timer), count[:]); n != len(count) || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		if _, err := Read(uintptr(timer), count[:]); !errors.Is(err, unix.EAGAIN) || ready(5) {
+			t.Fatalf("its time came twice: %v", err)
+		}
+	}
+	if err := SetTimer(uintptr(timer), time.Microsecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := EpollRemove(uintptr(epoll), uintptr(timer)); err != nil || ready(5) {
+		t.Fatalf("ready though it was removed, or %v", err)
+	}
+	if err := EpollRemove(uintptr(epoll), uintptr(timer)); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("removed twice: %v", err)
+	}
+	if err := SetTimer(^uintptr(0), time.Second); !errors.Is(err, unix.EBADF) {
+		t.Errorf("without a descriptor: %v", err)
 	}
 }
