@@ -157,7 +157,8 @@ func (s *Source) Log(c *record.Container) (collector.Log, error) {
 	defer s.mu.Unlock()
 	l = s.logs[c.ID]
 	if l == nil {
-		l = &Log{source: s, id: c.ID, container: c, wake: make(chan struct{}, 1)}
+		l = &Log{source: s, id: c.ID, wake: make(chan struct{}, 1)}
+		l.container.Store(c)
 		s.logs[c.ID] = l
 		s.rouse()
 	}

@@ -22,9 +22,10 @@ type Log struct {
 	// wake tells the follower that something about the container has changed.
 	wake chan struct{}
 
+	container atomic.Pointer[record.Container]
+
 	// mu guards all below.
-	mu        sync.Mutex
-	container *record.Container
+	mu sync.Mutex
 	// removed says that the engine does not have the container any more.
 	removed bool
 	// spooled is the copy, nil while nobody has asked for it.
@@ -45,11 +46,7 @@ type Log struct {
 var _ collector.Log = (*Log)(nil)
 
 // Container returns the container as it is known now.
-func (l *Log) Container() *record.Container {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.container
-}
+func (l *Log) Container() *record.Container { return l.container.Load() }
 
 // Reader returns a cursor that starts at from; see collector.Log. The log is
 // copied from the engine from then on.
@@ -80,7 +77,7 @@ func (l *Log) openLocked() error {
 	if err != nil {
 		return err
 	}
-	spooled.SetContainer(l.container)
+	spooled.SetContainer(l.Container())
 	l.spooled = spooled
 	return nil
 }
@@ -116,7 +113,7 @@ const (
 func (l *Log) set(c *record.Container) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.container = c
+	l.container.Store(c)
 	if l.spooled != nil {
 		l.spooled.SetContainer(c)
 	}
@@ -136,7 +133,7 @@ func (l *Log) changedLocked() {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	if l.removed || !l.container.Running {
+	if l.removed || !l.Container().Running {
 		l.endsLocked(stopGrace)
 	}
 }
@@ -177,7 +174,7 @@ func (l *Log) forget() error {
 func (l *Log) state() (c *record.Container, removed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.container, l.removed
+	return l.Container(), l.removed
 }
 
 // The pause before the engine is asked again grows from the first to the second.
@@ -304,7 +301,7 @@ func (l *Log) pass(ctx context.Context, spooled *spool.Log, c *record.Container)
 	}
 	l.mu.Lock()
 	l.cut = cut
-	if !c.Running || l.removed || !l.container.Running {
+	if !c.Running || l.removed || !l.Container().Running {
 		l.endsLocked(grace)
 	}
 	l.mu.Unlock()

@@ -24,12 +24,15 @@ type Log struct {
 	opened time.Time
 
 	container atomic.Pointer[record.Container]
+	// described is the container as it is on disk, nil where it is not.
+	described atomic.Pointer[record.Container]
 	// ended says that nothing will be appended any more.
 	ended atomic.Bool
 	// dirty says that something was written and not synced.
 	dirty atomic.Bool
 
-	// wmu guards the writer's side below, and all writes. It is taken before mu.
+	// wmu guards the writer's side below, and all writes, however long the disk
+	// takes: only the writer waits for it. It is taken before mu.
 	wmu sync.Mutex
 	// block is the block that is being filled, with room for its header in
 	// front; nil when there is none. head is its header so far.
@@ -48,8 +51,6 @@ type Log struct {
 	torn bool
 	// failing says that the last write failed.
 	failing bool
-	// described says that what is known of the container is on disk.
-	described bool
 
 	mu sync.Mutex
 	// segments are those there are, oldest first; the last one is written to.
@@ -79,18 +80,12 @@ func (l *Log) Container() *record.Container { return l.container.Load() }
 
 // Described reports whether it is known from an earlier life, or has been written
 // down in this one, what the container is.
-func (l *Log) Described() bool {
-	l.wmu.Lock()
-	defer l.wmu.Unlock()
-	return l.described
-}
+func (l *Log) Described() bool { return l.described.Load() == l.container.Load() }
 
-// SetContainer replaces what is known of the container.
+// SetContainer replaces what is known of the container. It is written down with the
+// next block.
 func (l *Log) SetContainer(c *record.Container) {
 	l.container.Store(c)
-	l.wmu.Lock()
-	l.described = false
-	l.wmu.Unlock()
 	l.notify()
 }
 

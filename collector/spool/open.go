@@ -196,7 +196,7 @@ func (l *Log) readDescription() {
 	if err != nil || json.Unmarshal(buf[:n], c) != nil || c.ID != l.id {
 		return
 	}
-	l.described = true
+	l.described.Store(c)
 	l.container.Store(c)
 }
 

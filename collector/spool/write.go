@@ -164,10 +164,10 @@ func (l *Log) writeLocked() error {
 		}
 		seg = l.last()
 	}
-	if !l.described {
+	if c := l.Container(); l.described.Load() != c && l.describe(c) == nil {
 		// It is for people and for after the container's removal: the log is
 		// kept without it too.
-		l.described = l.describe(l.Container()) == nil
+		l.described.Store(c)
 	}
 	// A write that fails half-way is made again at the same place: until it has
 	// succeeded nobody reads there.
