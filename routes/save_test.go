@@ -2,6 +2,7 @@ package routes_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,4 +52,50 @@ func TestSavesWhatMoves(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSlowSave: a disk that does not answer is told of, once, while lines are delivered
+// all the same, and so is its end.
+func TestSlowSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, book, j := &stuckPositions{positions: newPositions(), stuck: make(chan struct{})}, newLedger(), &journal{}
+		table := newTable(t, routes.TableConfig{Positions: p, Logger: j.logger()}, map[string]adapters.Adapter{uri: &syncAdapter{book: book}})
+		l := newLog(t, newContainer("c"))
+		table.Found(l)
+		stop := run(t, table)
+		defer stop()
+		time.Sleep(10 * time.Second)
+		if err := table.SaveError(); err != nil {
+			t.Fatalf("said too early: %v", err)
+		}
+		for n := range 3 {
+			l.write(1)
+			time.Sleep(time.Minute)
+			if !slices.Contains(book.has("c"), n) {
+				t.Fatalf("line %d has not come", n)
+			}
+		}
+		if err := table.SaveError(); err == nil || !strings.Contains(err.Error(), "has not answered for 10s") {
+			t.Fatalf("the table says %v", err)
+		}
+		close(p.stuck)
+		time.Sleep(time.Second)
+		if err := table.SaveError(); err != nil {
+			t.Fatalf("still said: %v", err)
+		}
+		if slow, again := j.count("cannot be saved"), j.count("are saved again"); slow != 1 || again != 1 {
+			t.Fatalf("told %d times that positions cannot be saved, %d times that they are again:\n%s", slow, again, j.String())
+		}
+	})
+}
+
+// stuckPositions cannot be saved before stuck is closed.
+type stuckPositions struct {
+	*positions
+	stuck chan struct{}
+}
+
+func (p *stuckPositions) Save() error {
+	<-p.stuck
+	return p.positions.Save()
 }

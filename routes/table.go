@@ -2,6 +2,7 @@ package routes
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -258,8 +259,20 @@ func (t *Table) Save() {
 	t.save()
 }
 
+// slowSave is after how long it is told that a save has not ended.
+const slowSave = 10 * time.Second
+
+var errSlowSave = fmt.Errorf("the disk of the state folder has not answered for %s", slowSave)
+
 func (t *Table) save() {
+	slow := time.AfterFunc(slowSave, func() { t.saved(errSlowSave) })
 	err := t.cfg.Positions.Save()
+	slow.Stop()
+	t.saved(err)
+}
+
+// saved takes in what came of a save, and tells what is new of it.
+func (t *Table) saved(err error) {
 	t.mu.Lock()
 	was := t.saving
 	if t.saving = err; err != nil {
