@@ -28,7 +28,8 @@ type shown struct {
 // shareLocked says whose network each container uses, of those that do not use
 // their own: the traffic of a namespace is shown once. The host's belongs to
 // the root, another to the container that did not ask for somebody else's, and
-// among several to the one that was started first.
+// among several to the one that was started first. One of which nothing is shown yet
+// owns nothing in that scrape.
 func (c *Containers) shareLocked(list []shown) {
 	host := uint64(0)
 	if c.fs != nil {

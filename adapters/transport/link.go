@@ -160,16 +160,14 @@ func (l *link) poll() {
 func (l *link) checkNow() {
 	before := l.ackedBytes()
 	l.check()
-	put := l.ackedBytes() != before
-	if l.outstanding() > 0 {
-		select {
-		case l.wake <- struct{}{}:
-			put = true
-		default:
-		}
-	}
-	if put {
+	moved := l.ackedBytes() != before
+	// Nobody else wakes the poller.
+	tell := l.outstanding() > 0 && len(l.wake) == 0
+	if moved || tell {
 		l.next.Reset(lastPoll)
+	}
+	if tell {
+		l.wake <- struct{}{}
 	}
 }
 

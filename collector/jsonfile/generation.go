@@ -36,8 +36,8 @@ type generation struct {
 	// one is live. Once it is set nothing more is written to this one.
 	next atomic.Pointer[generation]
 
-	// packed is the compressed file where this is one. It stays open, so that
-	// its inode is not given to another.
+	// packed is the compressed file where this is one; guarded by the log's mutex. It
+	// stays open, so that its inode is not given to another.
 	packed *os.File
 	// rescued is the path of the agent's own copy of the text, empty where there
 	// is none; guarded by the log's mutex.
@@ -315,10 +315,14 @@ func (g *generation) size() int64 {
 }
 
 // read reads up to len(b) bytes at off, less only at the end. fresh says that what
-// is there was written a moment ago.
+// is there was written a moment ago. The error is fs.ErrClosed where the text is not
+// open.
 func (g *generation) read(b []byte, off int64, fresh bool) (int, error) {
 	g.text.RLock()
 	defer g.text.RUnlock()
+	if g.file == nil {
+		return 0, fs.ErrClosed
+	}
 	if fresh && g.quiet {
 		return nowait.ReadAt(g.fd, b, off-g.base)
 	}

@@ -192,3 +192,61 @@ func (f *hookedFiles) Rename(from, to string) error {
 	}
 	return f.Disk.Rename(from, to)
 }
+
+// A reader that came before there was any file begins with the oldest, also where it
+// is a compressed one.
+func TestBeginsInACompressedFile(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	w.compress = true
+	w.must(os.Remove(w.path(0)))
+	l := mustLog(t, root, running(w.id))
+	r, b := openReader(t, l, record.Oldest()), record.NewBatch()
+	if err := r.Next(b); !errors.Is(err, collector.ErrIdle) {
+		t.Fatalf("without a file: %v", err)
+	}
+	w.create()
+	want := []string{"0", "1", "2"}
+	for _, text := range want {
+		w.line(text, record.Stdout)
+		if text != "2" {
+			w.rotate()
+		}
+	}
+	l.look()
+	got, _, _ := drain(t, r, b)
+	wantLines(t, got, want)
+}
+
+// A log that is found idle is not let go of when somebody has come to read it since.
+func TestForgetSparesAReader(t *testing.T) {
+	root := openRoot(t)
+	w := newWriter(t, root.dir)
+	w.line("0", record.Stdout)
+	l := mustLog(t, root, running(w.id))
+	l.End()
+	r, b := openReader(t, l, record.Oldest()), record.NewBatch()
+	root.drop(w.id)
+	got, _, ended := drain(t, r, b)
+	wantLines(t, got, []string{"0"})
+	if !ended {
+		t.Error("the log of a removed container has no end")
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whoever reads what has been closed is told so, and gets nothing of another file
+// with the descriptor's number.
+func TestReadingWhatIsClosed(t *testing.T) {
+	w := newWriter(t, t.TempDir())
+	g, err := openGeneration(w.path(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(g.close())
+	if n, err := g.read(make([]byte, 10), 0, false); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}

@@ -140,7 +140,10 @@ func (l *Log) loadRescued() error {
 // linkLocked puts a generation at the end of the chain.
 func (l *Log) linkLocked(g *generation) {
 	if n := len(l.chain); n > 0 {
-		g.serial = l.chain[n-1].serial + 1
+		// Readers know it without a lock once it is in a chain, and it stays.
+		if next := l.chain[n-1].serial + 1; g.serial != next {
+			g.serial = next
+		}
 		l.chain[n-1].next.Store(g)
 	}
 	l.chain = append(l.chain, g)
@@ -316,10 +319,13 @@ func (l *Log) finishLocked() {
 }
 
 // forget closes every file of a log that nobody reads any more, and removes
-// what was rescued of it.
+// what was rescued of it. Where somebody has come meanwhile, finishLocked does.
 func (l *Log) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.readers) > 0 {
+		return
+	}
 	for _, g := range l.chain {
 		l.dropLocked(g)
 	}

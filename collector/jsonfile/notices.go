@@ -60,7 +60,7 @@ func newNotices() (_ *notices, err error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	err = errors.Join(nowait.EpollAdd(uintptr(epoll), w.timerFD), unix.SetNonblock(epoll, true))
+	err = errors.Join(epollAdd(uintptr(epoll), w.timerFD), unix.SetNonblock(epoll, true))
 	w.epoll = os.NewFile(uintptr(epoll), "notices")
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_ctl", err)
@@ -130,7 +130,7 @@ func (w *notices) arm(armed bool) error {
 	}
 	change := nowait.EpollRemove
 	if armed {
-		change = nowait.EpollAdd
+		change = epollAdd
 	}
 	var failed error
 	err := w.conn.Control(func(epoll uintptr) { failed = change(epoll, w.inotifyFD) })
@@ -139,6 +139,12 @@ func (w *notices) arm(armed bool) error {
 	}
 	w.armed = armed
 	return os.NewSyscallError("epoll_ctl", failed)
+}
+
+// epollAdd has an epoll instance wait for a descriptor to be readable. One that is in
+// another is changed under a lock of the whole system's, so this may sleep.
+func epollAdd(epoll, fd uintptr) error {
+	return unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, int(fd), &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
 // ended returns what an error of a wait says.

@@ -189,11 +189,16 @@ func (r *Reader) position() record.Position {
 func (r *Reader) Next(b *record.Batch) error {
 	b.Reset()
 	b.Container = r.log.Container()
-	if r.gen == nil && !r.begin() {
-		if r.log.ended.Load() {
+	if r.gen == nil {
+		begun, err := r.begin()
+		switch {
+		case err != nil:
+			return err
+		case !begun && r.log.ended.Load():
 			return io.EOF
+		case !begun:
+			return collector.ErrIdle
 		}
-		return collector.ErrIdle
 	}
 	b.Start = r.cursor
 	for {
@@ -256,16 +261,20 @@ func (r *Reader) Next(b *record.Batch) error {
 }
 
 // begin places a cursor whose log had no file when it was made.
-func (r *Reader) begin() bool {
+func (r *Reader) begin() (begun bool, err error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	if len(r.log.chain) == 0 {
-		return false
+		return false, nil
 	}
-	r.goToLocked(r.log.chain[0], r.log.chain[0].base)
+	first := r.log.chain[0]
+	if err := r.log.unpackLocked(first); err != nil {
+		return false, err
+	}
+	r.goToLocked(first, first.base)
 	r.kept, r.keptOff = r.gen, r.off
 	r.cursor = r.positionLocked()
-	return true
+	return true, nil
 }
 
 // enter goes on to the next generation.

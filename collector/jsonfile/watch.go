@@ -100,8 +100,10 @@ type change struct{ look, data, end bool }
 // readers it gathers for maxDelay, so that the cost of waking does not grow
 // with the rate of the lines, while the first line after a pause is told at once.
 func (r *Root) runWatch() {
-	defer r.watch.release()
-	if err := r.follow(); !errors.Is(err, os.ErrClosed) {
+	err := r.follow()
+	// No log is watched any more that is opened from now on.
+	r.watch.release()
+	if !errors.Is(err, os.ErrClosed) {
 		r.logger.Error("watching the logs ended, so they are polled", "error", err)
 		r.unwatchAll()
 	}
@@ -126,6 +128,8 @@ func (r *Root) follow() error {
 				return err
 			}
 		}
+		// What came in the rest belongs to the events that began it.
+		more := !busy && wait > 0
 		if busy {
 			events = r.watch.more()
 		}
@@ -138,7 +142,8 @@ func (r *Root) follow() error {
 		// All that has come is taken, for the kernel's queue is short: a rotation
 		// must not wait behind the writes of containers that flood.
 		r.collect(events, changes)
-		for !r.watch.all() {
+		for more || !r.watch.all() {
+			more = false
 			r.collect(r.watch.more(), changes)
 		}
 		for l, c := range changes {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -67,5 +68,47 @@ func TestWatchOfWritesOnlyWithReaders(t *testing.T) {
 	}
 	if _, watched := root.watch.mask(t, e.wd); watched != 1 {
 		t.Fatalf("%d folders are watched after the only log has been removed", watched)
+	}
+}
+
+// What comes while changes are gathered is told with them, also in the first round of
+// a busy time: a line waits for the delay once.
+func TestGatheredOnce(t *testing.T) {
+	const delay = 2 * time.Second
+	root, err := Open(Options{Dir: t.TempDir(), TempDir: t.TempDir(), Poll: time.Hour, MaxDelay: delay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runRoot(t, root)
+	open := func() (w *writer, told chan struct{}) {
+		w = newWriter(t, root.dir)
+		told = make(chan struct{}, 100)
+		r, err := mustLog(t, root, running(w.id)).Reader(record.Oldest(), func() { told <- struct{}{} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Close() })
+		return w, told
+	}
+	first, toldFirst := open()
+	second, toldSecond := open()
+	// Until their making has been told.
+	time.Sleep(2 * delay)
+	for range len(toldFirst) {
+		<-toldFirst
+	}
+	for range len(toldSecond) {
+		<-toldSecond
+	}
+	first.line("0", record.Stdout)
+	<-toldFirst
+	first.line("1", record.Stdout)
+	time.Sleep(delay / 4)
+	second.line("0", record.Stdout)
+	<-toldFirst
+	select {
+	case <-toldSecond:
+	case <-time.After(delay / 2):
+		t.Error("a line that came in a rest waits for the next")
 	}
 }

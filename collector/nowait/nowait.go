@@ -98,16 +98,11 @@ func SetTimer(fd uintptr, d time.Duration) error {
 	return err
 }
 
-// EpollAdd has an epoll instance wait for a descriptor to be readable, and EpollRemove
-// no longer, see epoll_ctl(2). The error is a syscall.Errno.
-func EpollAdd(epoll, fd uintptr) error { return epollControl(epoll, unix.EPOLL_CTL_ADD, fd) }
-
-// EpollRemove is the opposite of EpollAdd.
-func EpollRemove(epoll, fd uintptr) error { return epollControl(epoll, unix.EPOLL_CTL_DEL, fd) }
-
-func epollControl(epoll, operation, fd uintptr) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, epoll, operation, fd, uintptr(unsafe.Pointer(&event)), 0, 0)
+// EpollRemove has an epoll instance wait for a descriptor no longer, see
+// epoll_ctl(2). The error is a syscall.Errno.
+func EpollRemove(epoll, fd uintptr) error {
+	var event unix.EpollEvent // Not looked at, but before Linux 2.6.9 it had to be there.
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, epoll, unix.EPOLL_CTL_DEL, fd, uintptr(unsafe.Pointer(&event)), 0, 0)
 	_, err := result(0, errno)
 	return err
 }
