@@ -74,7 +74,7 @@ func TestWatchOfWritesOnlyWithReaders(t *testing.T) {
 // What comes while changes are gathered is told with them, also in the first round of
 // a busy time: a line waits for the delay once.
 func TestGatheredOnce(t *testing.T) {
-	const delay = 2 * time.Second
+	const delay = time.Second
 	root, err := Open(Options{Dir: t.TempDir(), TempDir: t.TempDir(), Poll: time.Hour, MaxDelay: delay})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestGatheredOnce(t *testing.T) {
 	first, toldFirst := open()
 	second, toldSecond := open()
 	// Until their making has been told.
-	time.Sleep(2 * delay)
+	time.Sleep(4 * delay)
 	for range len(toldFirst) {
 		<-toldFirst
 	}
