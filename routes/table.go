@@ -265,26 +265,31 @@ const slowSave = 10 * time.Second
 var errSlowSave = fmt.Errorf("the disk of the state folder has not answered for %s", slowSave)
 
 func (t *Table) save() {
-	slow := time.AfterFunc(slowSave, func() { t.saved(errSlowSave) })
-	err := t.cfg.Positions.Save()
-	slow.Stop()
-	t.saved(err)
-}
-
-// saved takes in what came of a save, and tells what is new of it.
-func (t *Table) saved(err error) {
-	t.mu.Lock()
-	was := t.saving
-	if t.saving = err; err != nil {
-		t.unsaved++
+	over := false // guarded by mu
+	// take takes in what comes of the save, and tells what is new of it. After the
+	// last there is nothing more to take in.
+	take := func(err error, last bool) {
+		t.mu.Lock()
+		if over {
+			t.mu.Unlock()
+			return
+		}
+		over = last
+		was := t.saving
+		if t.saving = err; err != nil {
+			t.unsaved++
+		}
+		t.mu.Unlock()
+		switch {
+		case err != nil && was == nil:
+			t.cfg.Logger.Error("positions cannot be saved and are kept in memory: after a crash lines will be repeated", "error", err)
+		case err == nil && was != nil:
+			t.cfg.Logger.Info("positions are saved again")
+		}
 	}
-	t.mu.Unlock()
-	switch {
-	case err != nil && was == nil:
-		t.cfg.Logger.Error("positions cannot be saved and are kept in memory: after a crash lines will be repeated", "error", err)
-	case err == nil && was != nil:
-		t.cfg.Logger.Info("positions are saved again")
-	}
+	slow := time.AfterFunc(slowSave, func() { take(errSlowSave, false) })
+	defer slow.Stop()
+	take(t.cfg.Positions.Save(), true)
 }
 
 // Stream delivers the logs that a filter wants, from now on, to an adapter until

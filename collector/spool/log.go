@@ -32,7 +32,7 @@ type Log struct {
 	dirty atomic.Bool
 
 	// wmu guards the writer's side below, and all writes, however long the disk
-	// takes: only the writer waits for it. It is taken before mu.
+	// takes: only the writer waits for it, and who makes room. It is taken before mu.
 	wmu sync.Mutex
 	// block is the block that is being filled, with room for its header in
 	// front; nil when there is none. head is its header so far.
